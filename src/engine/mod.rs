@@ -1,0 +1,12 @@
+//! The pure engine: everything that decides, nothing that does.
+//!
+//! Owns the connection machine, the wire codecs, authentication decisions, topics and
+//! subscriptions. Inputs are what happened, effects are orders to the outside; time, randomness
+//! and ids come in as arguments, so that a run repeats from its seed. It never names sockets,
+//! files, threads, clocks or random sources.
+
+pub mod auth;
+pub mod http;
+pub mod topic;
+pub mod wire;
+pub mod ws;

@@ -1,0 +1,1 @@
+//! The JSON envelopes of hydrogen-protocol: strict reading, and writing.

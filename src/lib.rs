@@ -1,0 +1,4 @@
+//! hydrogen: a self-hosted realtime server.
+
+pub mod base;
+pub mod engine;
