@@ -1,0 +1,247 @@
+//! The HTTP part of a connection: requests in, one at a time, until one of them becomes a
+//! WebSocket or the connection ends.
+//!
+//! A pipelined request waits in the buffer until the one before it is answered. What is wrong
+//! with a request is answered once, and then nothing more is read.
+
+use bytes::Bytes;
+
+use super::verify::{self, Verdict};
+use super::websocket::WsPhase;
+use super::{Connection, Cx, Event, Phase, State, TimerKind};
+use crate::base::{Metric, Reason, limits};
+use crate::engine::auth::Identity;
+use crate::engine::http::{Answer, BodyDecoder, Head, HeadScan, Method, Refusal, parse_head, write_continue};
+use crate::engine::work::{Item, Opening, Request};
+use std::sync::Arc;
+
+/// What a connection holds while it reads requests.
+#[derive(Debug, Default)]
+pub(super) struct HttpPhase {
+    /// Bytes of a request that is partly here, and those behind it.
+    buffer: Vec<u8>,
+    scan: HeadScan,
+    /// The request whose body is arriving.
+    pending: Option<Pending>,
+    /// How the answer that is being made is to be written.
+    awaiting: Option<Awaiting>,
+    /// The peer, or the server's stop, wants the next answer to be the last.
+    close_after: bool,
+    requests: u32,
+}
+
+#[derive(Debug)]
+struct Pending {
+    head: Head,
+    identity: Option<Arc<Identity>>,
+    body: BodyDecoder,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Awaiting {
+    head_only: bool,
+    keep_alive: bool,
+}
+
+impl HttpPhase {
+    pub(super) fn may_read(&self) -> bool {
+        self.awaiting.is_none()
+    }
+
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.awaiting.is_some()
+    }
+
+    /// Whether a request was answered, and no byte of the next is here.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.requests > 0 && self.buffer.is_empty() && self.awaiting.is_none() && self.pending.is_none()
+    }
+}
+
+impl Connection {
+    fn http(&mut self) -> Option<&mut HttpPhase> {
+        match &mut self.phase {
+            Phase::Http(http) => Some(http),
+            Phase::WebSocket(_) | Phase::Discard => None,
+        }
+    }
+
+    pub(super) fn on_request_bytes(&mut self, input: &[u8], cx: &mut Cx<'_>) {
+        let Some(http) = self.http() else { return };
+        if http.is_between_requests() {
+            // The next request has begun: it gets the time that a first one gets.
+            let deadline = cx.now.mono.after(cx.settings.handshake_timeout);
+            self.timers.set(TimerKind::Handshake, deadline);
+        }
+        let Some(http) = self.http() else { return };
+        http.buffer.extend_from_slice(input);
+        self.advance(cx);
+    }
+
+    /// Takes from the buffer what can be taken.
+    fn advance(&mut self, cx: &mut Cx<'_>) {
+        loop {
+            let Some(http) = self.http() else { return };
+            if http.awaiting.is_some() || (http.buffer.is_empty() && http.pending.is_none()) {
+                return;
+            }
+            let go_on = if http.pending.is_some() { self.take_body(cx) } else { self.take_head(cx) };
+            match go_on {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(refusal) => return self.refuse(refusal, cx),
+            }
+        }
+    }
+
+    /// Reads a head; true if the buffer may hold more to take.
+    fn take_head(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
+        let settings = cx.settings;
+        let Some(http) = self.http() else { return Ok(false) };
+        let Some(span) = http.scan.find_end(&http.buffer, &settings.head)? else { return Ok(false) };
+        let head = parse_head(&http.buffer[span.clone()], &settings.head)?;
+        http.buffer.drain(..span.end);
+        http.scan = HeadScan::default();
+        http.requests += 1;
+        cx.counters.inc(Metric::HTTP_REQUESTS);
+        self.enter(Event::RequestComplete, cx);
+        match verify::judge(&head, self.address, cx)? {
+            Verdict::WebSocket(admission) => {
+                self.establish(*admission, cx);
+                Ok(false)
+            }
+            Verdict::Plain(identity) => {
+                let body = BodyDecoder::new(head.body, settings.body_bytes_max)?;
+                if head.expect_continue && !body.is_done() {
+                    let mut go_on = Vec::new();
+                    write_continue(&mut go_on);
+                    self.push_answer(go_on, cx);
+                }
+                if let Some(http) = self.http() {
+                    http.pending = Some(Pending { head, identity, body });
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Reads a body and, once it is complete, hands the request on.
+    fn take_body(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
+        let id = self.id;
+        let Some(http) = self.http() else { return Ok(false) };
+        let Some(mut pending) = http.pending.take() else { return Ok(false) };
+        // No resource here takes a body: it is read so that the next request is found.
+        let mut discarded = Vec::new();
+        let (consumed, done) = pending.body.feed(&http.buffer, &mut discarded)?;
+        http.buffer.drain(..consumed);
+        if !done {
+            http.pending = Some(pending);
+            return Ok(false);
+        }
+        let Pending { head, identity, .. } = pending;
+        let last = http.close_after || cx.gauge.draining || http.requests >= limits::HTTP_REQUESTS_PER_CONNECTION;
+        http.awaiting =
+            Some(Awaiting { head_only: head.method == Method::Head, keep_alive: head.keep_alive && !last });
+        self.timers.clear(TimerKind::Handshake);
+        cx.requests.push(Request { conn: id, head, identity });
+        Ok(false)
+    }
+
+    /// The answer to the request that was handed on.
+    pub fn on_answer(&mut self, answer: &Answer, cx: &mut Cx<'_>) {
+        let Some(http) = self.http() else { return };
+        let Some(awaiting) = http.awaiting.take() else { return };
+        let keep = awaiting.keep_alive && !http.close_after && !cx.gauge.draining;
+        let mut out = Vec::with_capacity(answer.body.len() + 256);
+        answer.write(awaiting.head_only, !keep, cx.now.wall, &mut out);
+        self.push_answer(out, cx);
+        if !keep {
+            self.end_http(Reason::HttpDone, cx);
+            return;
+        }
+        if self.state == State::Verifying {
+            self.enter(Event::Answered, cx);
+        }
+        self.timers.set(TimerKind::Handshake, cx.now.mono.after(cx.settings.keep_alive_timeout));
+        self.advance(cx);
+    }
+
+    /// The next answer is the last one.
+    pub(super) fn close_after_answer(&mut self) {
+        if let Some(http) = self.http() {
+            http.close_after = true;
+        }
+    }
+
+    /// Answers with a refusal, and reads nothing more.
+    fn refuse(&mut self, refusal: Refusal, cx: &mut Cx<'_>) {
+        cx.counters.inc(Metric::HTTP_REFUSALS.at(refusal.index()));
+        cx.counters.inc(Metric::error(refusal.code()));
+        let mut out = Vec::with_capacity(512);
+        Answer::refusal(refusal).write(false, true, cx.now.wall, &mut out);
+        self.push_answer(out, cx);
+        // What was judged is rejected; what never got so far, or broke its own framing, failed.
+        let reason = refusal.reason();
+        self.end_http(reason, cx);
+    }
+
+    fn push_answer(&mut self, bytes: Vec<u8>, cx: &mut Cx<'_>) {
+        // A plain connection has one answer under way at most, so the limit cannot be met here.
+        let _ = self.outbound.push_control(Bytes::from(bytes), &cx.settings.outbound);
+    }
+
+    /// Decides the end; the terminal state is entered when the answer is out.
+    fn end_http(&mut self, reason: Reason, cx: &mut Cx<'_>) {
+        self.phase = Phase::Discard;
+        self.ending = Some(reason);
+        self.timers.clear_all();
+        self.timers.set(TimerKind::Close, cx.now.mono.after(cx.settings.close_timeout));
+        if self.outbound.is_empty() {
+            self.on_drained(cx);
+        }
+    }
+
+    /// Enters the terminal state of a connection that never was a WebSocket.
+    pub(super) fn finish_http(&mut self, event: Event, reason: Reason, cx: &mut Cx<'_>) {
+        self.ending.get_or_insert(reason);
+        self.phase = Phase::Discard;
+        self.enter(event, cx);
+    }
+
+    pub(super) fn on_handshake_timeout(&mut self, cx: &mut Cx<'_>) {
+        let Some(http) = self.http() else { return };
+        if http.is_between_requests() {
+            self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
+        } else if http.buffer.is_empty() && http.pending.is_none() {
+            self.finish_http(Event::HandshakeTimeout, Reason::HandshakeTimeout, cx);
+        } else {
+            self.refuse(Refusal::Timeout, cx);
+        }
+    }
+
+    /// Answers `101` and becomes a WebSocket.
+    fn establish(&mut self, admission: verify::Admission, cx: &mut Cx<'_>) {
+        let mut rest = match self.http() {
+            Some(http) => std::mem::take(&mut http.buffer),
+            None => Vec::new(),
+        };
+        self.push_answer(admission.answer, cx);
+        self.timers.clear(TimerKind::Handshake);
+        self.phase = Phase::WebSocket(WsPhase::new(admission.dialect));
+        cx.gauge.websockets += 1;
+        cx.counters.inc(Metric::DIALECT_OPENED.at(admission.dialect as usize));
+        self.enter(Event::Allowed, cx);
+        let opening = Opening {
+            conn: self.id,
+            dialect: admission.dialect,
+            identity: admission.identity,
+            address: self.address,
+            protocol: admission.protocol,
+        };
+        cx.submit(self.id, Item::Open(Box::new(opening)));
+        // A client may send its first frames right behind the request.
+        if !rest.is_empty() {
+            self.on_frame_bytes(&mut rest, cx);
+        }
+    }
+}

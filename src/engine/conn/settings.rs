@@ -1,0 +1,115 @@
+//! What the configuration says about connections, in the form that the machine uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::http::HeadLimits;
+use crate::engine::outbound::OutboundLimits;
+use crate::engine::ws;
+
+/// What a connection speaks once it is a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum DialectId {
+    /// Commands, events, responses and acks.
+    Hydrogen,
+    /// Everything comes back: for conformance suites, and for operators who test a proxy.
+    Echo,
+}
+
+impl DialectId {
+    /// All of them, in order.
+    pub const ALL: &'static [DialectId] = &[DialectId::Hydrogen, DialectId::Echo];
+
+    /// The name in metrics and in `system.info`.
+    pub fn as_str(self) -> &'static str {
+        crate::base::metric::DIALECTS[self as usize]
+    }
+}
+
+/// Which web pages may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Any, and whoever sends no `Origin`.
+    Any,
+    /// Those listed, and whoever sends no `Origin`.
+    Listed(Vec<String>),
+    /// Those of the same host as the request's, and whoever sends no `Origin`.
+    SameHost,
+}
+
+/// Settings of the connections of one reactor. Shared, and swapped whole when they change.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Until the first request must be complete.
+    pub handshake_timeout: Duration,
+    /// Between two requests of a plain connection.
+    pub keep_alive_timeout: Duration,
+    /// Silence after which a ping is sent.
+    pub ping_interval: Duration,
+    /// Silence after which the peer is considered gone.
+    pub idle_timeout: Duration,
+    /// Until a close handshake must be finished.
+    pub close_timeout: Duration,
+    /// WebSocket connections of this reactor.
+    pub connections_max: usize,
+    /// Worker threads.
+    pub workers: usize,
+    /// Subprotocol names of hydrogen-protocol.
+    pub protocols: Vec<Arc<str>>,
+    /// Whether the echo dialect is served.
+    pub echo: bool,
+    /// Whether a credential is required.
+    pub auth_required: bool,
+    /// Whether `?key=` is looked at.
+    pub query_key: bool,
+    /// Whether a client may authenticate with its first message.
+    pub in_band_auth: bool,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// Bounds of a request's head.
+    pub head: HeadLimits,
+    /// Bytes of a request's body.
+    pub body_bytes_max: u64,
+    /// Bounds of frames and messages.
+    pub frames: ws::Limits,
+    /// Messages of one connection that may be with its worker.
+    pub in_flight_max: u32,
+    /// Bounds of one connection's outbound queue.
+    pub outbound: OutboundLimits,
+    /// Bytes that all outbound queues of this reactor may hold together.
+    pub outbound_total_max: usize,
+    /// Over which time clients are asked to come back after a drain.
+    pub reconnect_spread: Duration,
+}
+
+impl Settings {
+    /// The dialect that goes with the subprotocols offered, and the name to echo; else by path.
+    pub fn choose_dialect(&self, offered: &[String], path: &str) -> Option<(DialectId, Option<Arc<str>>)> {
+        for name in offered {
+            if let Some(own) = self.protocols.iter().find(|own| ***own == **name) {
+                return Some((DialectId::Hydrogen, Some(own.clone())));
+            }
+            if self.echo && name == "echo" {
+                return Some((DialectId::Echo, Some("echo".into())));
+            }
+        }
+        (self.echo && path == "/echo").then_some((DialectId::Echo, None))
+    }
+
+    /// Whether a plain request for this path is told to upgrade.
+    pub fn is_endpoint(&self, path: &str) -> bool {
+        path == "/ws" || (self.echo && path == "/echo")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metric_labels_are_the_dialects_in_order() {
+        let names: Vec<&str> = DialectId::ALL.iter().map(|dialect| dialect.as_str()).collect();
+        assert_eq!(names, crate::base::metric::DIALECTS);
+    }
+}

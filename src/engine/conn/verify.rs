@@ -1,0 +1,142 @@
+//! The Verifying state: one request is judged, cheap checks first, the credential last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::settings::{DialectId, Origins};
+use super::{Cx, Settings};
+use crate::base::Metric;
+use crate::engine::auth::{Identity, Permissions};
+use crate::engine::http::{
+    Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching_protocols,
+};
+
+/// What a request turned out to be.
+pub(super) enum Verdict {
+    /// A plain request, and who asks where a good credential was shown.
+    Plain(Option<Arc<Identity>>),
+    /// A handshake that is accepted.
+    WebSocket(Box<Admission>),
+}
+
+/// An accepted handshake.
+pub(super) struct Admission {
+    pub answer: Vec<u8>,
+    pub dialect: DialectId,
+    pub identity: Option<Arc<Identity>>,
+    pub protocol: Option<Arc<str>>,
+}
+
+/// When clients that meet a full or stopping server are asked to come back, in milliseconds.
+const RETRY_MS: u64 = 5_000;
+
+pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Verdict, Refusal> {
+    if let Some(block) = cx.access.blocks.is_blocked(address.ip(), None, cx.now.wall) {
+        cx.counters.inc(Metric::BLOCKED);
+        return Err(Refusal::Blocked(block.remaining_ms(cx.now.wall)));
+    }
+    let Some(upgrade) = check_upgrade(head)? else {
+        if cx.settings.is_endpoint(&head.path) {
+            return Err(Refusal::UpgradeRequired);
+        }
+        return Ok(Verdict::Plain(plain_identity(head, address, cx)?));
+    };
+    if cx.gauge.draining {
+        return Err(Refusal::Draining(RETRY_MS));
+    }
+    let (dialect, protocol) =
+        cx.settings.choose_dialect(&upgrade.protocols, &head.path).ok_or(Refusal::NotFound)?;
+    check_origin(&upgrade, head, cx.settings)?;
+    if cx.gauge.websockets >= cx.settings.connections_max {
+        return Err(Refusal::ServerFull(RETRY_MS));
+    }
+    let identity = match dialect {
+        // An echo holds no state and reveals nothing: it asks for no credential.
+        DialectId::Echo => Some(Arc::new(anonymous())),
+        DialectId::Hydrogen => websocket_identity(head, &upgrade, address, cx)?,
+    };
+    if let Some(identity) = &identity {
+        if !identity.permissions.may_connect() {
+            return Err(Refusal::Forbidden);
+        }
+        if let Some(block) = cx.access.blocks.is_blocked(address.ip(), Some(&identity.name), cx.now.wall) {
+            cx.counters.inc(Metric::BLOCKED);
+            return Err(Refusal::Blocked(block.remaining_ms(cx.now.wall)));
+        }
+    }
+    let mut answer = Vec::with_capacity(192);
+    write_switching_protocols(&upgrade, protocol.as_deref(), &mut answer);
+    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol })))
+}
+
+/// Who connects without a credential, where none is required: everything but administration.
+fn anonymous() -> Identity {
+    Identity::outside(Identity::ANONYMOUS_NAME, Permissions::everything_but_admin(), None)
+}
+
+fn websocket_identity(
+    head: &Head,
+    upgrade: &Upgrade,
+    address: SocketAddr,
+    cx: &mut Cx<'_>,
+) -> Result<Option<Arc<Identity>>, Refusal> {
+    let shown = presented(head, &upgrade.protocols, cx.settings.query_key);
+    if let Presented::None = shown {
+        if !cx.settings.auth_required {
+            return Ok(Some(Arc::new(anonymous())));
+        }
+        if cx.settings.in_band_auth {
+            return Ok(None);
+        }
+    }
+    authenticate(shown, address, cx).map(Some)
+}
+
+/// A plain request may do without a credential, but not with a wrong one.
+fn plain_identity(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Option<Arc<Identity>>, Refusal> {
+    match presented(head, &[], cx.settings.query_key) {
+        Presented::None => Ok(None),
+        shown @ (Presented::Key(_) | Presented::Bearer(_) | Presented::Unreadable) => {
+            authenticate(shown, address, cx).map(Some)
+        }
+    }
+}
+
+fn authenticate(shown: Presented, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Arc<Identity>, Refusal> {
+    if let Some(ms) = cx.throttle.is_throttled(address.ip(), cx.now.mono) {
+        cx.counters.inc(Metric::RATE_LIMITED);
+        return Err(Refusal::RateLimited(ms));
+    }
+    let accepted = match &shown {
+        Presented::Key(key) => cx.access.keys.authenticate(key.expose(), cx.now.wall).ok(),
+        // No issuer of signed web tokens is configured.
+        Presented::Bearer(_) | Presented::Unreadable | Presented::None => None,
+    };
+    match accepted {
+        Some(identity) => {
+            cx.counters.inc(Metric::AUTH_ACCEPTED);
+            Ok(identity)
+        }
+        None => {
+            cx.counters.inc(Metric::AUTH_REFUSED);
+            // Nothing was guessed where nothing was shown.
+            if !matches!(shown, Presented::None) {
+                cx.throttle.on_failure(address.ip(), cx.now.mono);
+            }
+            Err(Refusal::Unauthenticated)
+        }
+    }
+}
+
+fn check_origin(upgrade: &Upgrade, head: &Head, settings: &Settings) -> Result<(), Refusal> {
+    let Some(origin) = &upgrade.origin else { return Ok(()) };
+    let allowed = match &settings.origins {
+        Origins::Any => true,
+        Origins::Listed(origins) => origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+        Origins::SameHost => {
+            let host = head.headers.first("host").unwrap_or_default();
+            origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host))
+        }
+    };
+    if allowed { Ok(()) } else { Err(Refusal::Origin) }
+}

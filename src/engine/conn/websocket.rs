@@ -1,0 +1,242 @@
+//! The WebSocket part of a connection: frames in, the close handshake, pings and idleness.
+
+use super::{Connection, Cx, DialectId, Event, Phase, Settings, State, TimerKind};
+use crate::base::{Metric, Reason};
+use crate::engine::outbound::Outbound;
+use crate::engine::work::Item;
+use crate::engine::ws::{self, Decoder, Flow, Incoming};
+use bytes::Bytes;
+
+/// What a connection holds once it is a WebSocket.
+#[derive(Debug)]
+pub(super) struct WsPhase {
+    decoder: Decoder,
+    dialect: DialectId,
+    /// Messages that the worker has and has not settled.
+    in_flight: u32,
+    /// Bytes read while the connection may not take more messages.
+    unread: Vec<u8>,
+    peer_closed: bool,
+    close_sent: bool,
+}
+
+impl WsPhase {
+    pub(super) fn new(dialect: DialectId) -> WsPhase {
+        WsPhase {
+            decoder: Decoder::default(),
+            dialect,
+            in_flight: 0,
+            unread: Vec::new(),
+            peer_closed: false,
+            close_sent: false,
+        }
+    }
+
+    /// A client that has too many commands under way, or does not read its responses, is not
+    /// read from: the stream's own flow control slows it down.
+    pub(super) fn may_read(&self, outbound: &Outbound, settings: &Settings) -> bool {
+        self.close_sent
+            || (self.in_flight < settings.in_flight_max
+                && outbound.control_frames() < settings.in_flight_max as usize
+                && self.unread.is_empty())
+    }
+}
+
+impl Connection {
+    pub(super) fn on_frame_bytes(&mut self, input: &mut [u8], cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        // RFC 6455 5.5.1: after the close frame, what follows is discarded.
+        if phase.peer_closed {
+            return;
+        }
+        if !phase.unread.is_empty() {
+            phase.unread.extend_from_slice(input);
+            return;
+        }
+        let id = self.id;
+        let closing = phase.close_sent;
+        let settings = cx.settings;
+        let mut pongs_fit = true;
+        let mut close = None;
+        let (in_flight, outbound) = (&mut phase.in_flight, &mut self.outbound);
+        let limits = cx.outbound_limits();
+        let consumed = phase.decoder.feed(input, &settings.frames, &mut |incoming| match incoming {
+            Incoming::Text(text) if !closing => {
+                let batch = cx.batch(id);
+                batch.texts.push_str(text);
+                batch.items.push(Item::Text { conn: id, len: text.len() as u32 });
+                *in_flight += 1;
+                flow(*in_flight < settings.in_flight_max)
+            }
+            Incoming::Binary(bytes) if !closing => {
+                let batch = cx.batch(id);
+                batch.bytes.extend_from_slice(bytes);
+                batch.items.push(Item::Binary { conn: id, len: bytes.len() as u32 });
+                *in_flight += 1;
+                flow(*in_flight < settings.in_flight_max)
+            }
+            Incoming::Ping(payload) if !closing => {
+                cx.counters.inc(Metric::PINGS_IN);
+                pongs_fit = outbound.push_control(ws::pong(payload), &limits);
+                flow(pongs_fit && outbound.control_frames() < settings.in_flight_max as usize)
+            }
+            Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,
+            Incoming::Close { code, reason } => {
+                close = Some(ws::close_echo(code, reason));
+                Flow::Pause
+            }
+        });
+        match consumed {
+            Err(violation) => self.on_violation(violation, cx),
+            Ok(_) if close.is_some() => self.on_close_received(close.unwrap_or_default(), cx),
+            Ok(_) if !pongs_fit => self.close(Reason::SlowConsumer, "slow consumer: pongs are not read", cx),
+            Ok(consumed) if consumed < input.len() => phase.unread.extend_from_slice(&input[consumed..]),
+            Ok(_) => {}
+        }
+    }
+
+    /// Takes the bytes that were read while the connection might not take more messages.
+    pub fn on_resume(&mut self, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        if phase.unread.is_empty()
+            || phase.in_flight >= cx.settings.in_flight_max
+            || self.outbound.control_frames() >= cx.settings.in_flight_max as usize
+        {
+            return;
+        }
+        let mut unread = std::mem::take(&mut phase.unread);
+        self.on_frame_bytes(&mut unread, cx);
+    }
+
+    /// The worker is done with so many messages.
+    pub fn on_settled(&mut self, count: u32) {
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            debug_assert!(phase.in_flight >= count, "{count} settled of {}", phase.in_flight);
+            phase.in_flight = phase.in_flight.saturating_sub(count);
+        }
+    }
+
+    /// The session context is made.
+    pub fn on_ready(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::Established | State::Closing) {
+            self.enter(Event::ContextReady, cx);
+            if self.state == State::Connected {
+                self.timers.set(TimerKind::Liveness, cx.now.mono.after(cx.settings.ping_interval));
+            }
+        }
+    }
+
+    /// A response or notice from the worker.
+    pub fn on_send(&mut self, frame: Bytes, cx: &mut Cx<'_>) {
+        if self.is_websocket() && self.ending.is_none() {
+            self.push_control(frame, cx);
+        }
+    }
+
+    fn on_violation(&mut self, violation: ws::Violation, cx: &mut Cx<'_>) {
+        cx.counters.inc(Metric::WS_VIOLATIONS.at(violation as usize));
+        // What waits would only delay the one thing that the peer must know.
+        self.outbound.discard_events();
+        self.close(violation.reason(), violation.as_str(), cx);
+    }
+
+    /// Starts the close handshake, once. `text` goes into the close frame.
+    pub fn close(&mut self, reason: Reason, text: &str, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        if self.state.is_terminal() || self.ending.is_some() {
+            return;
+        }
+        phase.close_sent = true;
+        phase.unread = Vec::new();
+        self.ending = Some(reason);
+        if reason == Reason::SlowConsumer {
+            self.outbound.discard_events();
+        }
+        self.outbound.push_last(ws::close(reason.close_code().map(|code| (code, text))));
+        self.enter(Event::CloseOrdered, cx);
+        self.timers.clear_all();
+        self.timers.set(TimerKind::Close, cx.now.mono.after(cx.settings.close_timeout));
+    }
+
+    fn on_close_received(&mut self, echo: Bytes, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        phase.peer_closed = true;
+        let answered = std::mem::replace(&mut phase.close_sent, true);
+        if !answered {
+            self.ending = Some(Reason::PeerClosed);
+            // RFC 6455 5.5.1: an endpoint answers with a close frame, as soon as practical.
+            self.outbound.discard_events();
+            self.outbound.push_last(echo);
+            self.timers.clear_all();
+            self.timers.set(TimerKind::Close, cx.now.mono.after(cx.settings.close_timeout));
+        }
+        self.enter(Event::CloseReceived, cx);
+        self.finish_close(cx);
+    }
+
+    /// Ends the connection once both close frames were seen and ours is out.
+    pub(super) fn finish_close(&mut self, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &self.phase else { return };
+        if self.state == State::Closing && phase.close_sent && phase.peer_closed && self.outbound.is_empty() {
+            self.enter(Event::CloseFinished, cx);
+        }
+    }
+
+    pub(super) fn on_websocket_gone(&mut self, event: Event, reason: Reason, cx: &mut Cx<'_>) {
+        if self.state.is_terminal() {
+            return;
+        }
+        self.ending.get_or_insert(reason);
+        self.outbound = Outbound::default();
+        self.enter(event, cx);
+        if self.state == State::Closing {
+            self.enter(event, cx);
+        }
+    }
+
+    pub(super) fn on_liveness(&mut self, cx: &mut Cx<'_>) {
+        let silent_since = self.last_received;
+        match self.state {
+            State::Connected => {
+                let due = silent_since.after(cx.settings.ping_interval);
+                if cx.now.mono < due {
+                    self.timers.set(TimerKind::Liveness, due);
+                    return;
+                }
+                cx.counters.inc(Metric::PINGS_OUT);
+                self.enter(Event::PingDue, cx);
+                self.timers.set(TimerKind::Liveness, silent_since.after(cx.settings.idle_timeout));
+                self.push_control(ws::ping(b""), cx);
+            }
+            State::Heartbeat => {
+                let due = silent_since.after(cx.settings.idle_timeout);
+                if cx.now.mono < due {
+                    self.timers.set(TimerKind::Liveness, due);
+                    return;
+                }
+                self.enter(Event::IdleTimeout, cx);
+                self.close(Reason::Idle, "idle: nothing came for the idle timeout", cx);
+            }
+            State::Connecting
+            | State::Verifying
+            | State::Established
+            | State::Inactive
+            | State::Closing
+            | State::Failed
+            | State::Rejected
+            | State::Closed => {}
+        }
+    }
+
+    /// The dialect that it speaks, once it is a WebSocket.
+    pub fn dialect(&self) -> Option<DialectId> {
+        match &self.phase {
+            Phase::WebSocket(phase) => Some(phase.dialect),
+            Phase::Http(_) | Phase::Discard => None,
+        }
+    }
+}
+
+fn flow(go_on: bool) -> Flow {
+    if go_on { Flow::Continue } else { Flow::Pause }
+}

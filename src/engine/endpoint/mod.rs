@@ -1,0 +1,374 @@
+//! All connections of one reactor: the table, the wake-ups, and what is to be done next.
+//!
+//! Owns every [`Connection`], hands each input to the right one, and remembers which of them want
+//! a write, a read or an end. It refuses to touch a socket: the reactor thread, or the simulator,
+//! asks what is wanted and tells what happened. Drained after every turn.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::auth::{Access, Throttle};
+use super::conn::{Connection, Cx, Gauge, Settings, SocketFault, State};
+use super::outbound::Policy;
+use super::work::{Batch, Item, Order, Request, worker_of};
+use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Reason, WorkerId};
+use table::{Slot, Table};
+
+/// Sockets that may be open beyond the connection limit, so that a full server can still say so,
+/// and be asked how it is.
+const SPARE_SOCKETS: usize = 256;
+
+/// The connections of one reactor.
+#[derive(Debug)]
+pub struct Endpoint {
+    settings: Arc<Settings>,
+    access: Arc<Access>,
+    counters: Arc<Counters>,
+    throttle: Throttle,
+    gauge: Gauge,
+    table: Table,
+    /// Wake-ups; one that is no longer its connection's earliest is skipped.
+    wakes: BinaryHeap<Reverse<(Mono, ConnId)>>,
+    batches: Vec<Batch>,
+    requests: Vec<Request>,
+    dirty: Vec<ConnId>,
+    readable: Vec<ConnId>,
+    finished: Vec<ConnId>,
+    /// Workers whose queue is full: their connections are not read from.
+    stalled: Vec<Stall>,
+}
+
+#[derive(Debug, Default)]
+struct Stall {
+    is_stalled: bool,
+    held: Vec<ConnId>,
+}
+
+/// A connection that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Which.
+    pub conn: ConnId,
+    /// Why.
+    pub reason: Reason,
+    /// The peer may still be sending: closing at once would reset the answer under way.
+    pub lingers: bool,
+}
+
+impl Endpoint {
+    /// An endpoint without connections.
+    pub fn new(
+        reactor: ReactorId,
+        settings: Arc<Settings>,
+        access: Arc<Access>,
+        counters: Arc<Counters>,
+        throttle: Throttle,
+    ) -> Endpoint {
+        let workers = settings.workers.max(1);
+        Endpoint {
+            settings,
+            access,
+            counters,
+            throttle,
+            gauge: Gauge::default(),
+            table: Table::new(reactor),
+            wakes: BinaryHeap::new(),
+            batches: (0..workers).map(|_| Batch::default()).collect(),
+            requests: Vec::new(),
+            dirty: Vec::new(),
+            readable: Vec::new(),
+            finished: Vec::new(),
+            stalled: (0..workers).map(|_| Stall::default()).collect(),
+        }
+    }
+
+    /// A socket was accepted. `None` if there is no place for it: it is to be closed at once.
+    pub fn on_accept(&mut self, address: SocketAddr, now: Now) -> Option<ConnId> {
+        if self.table.len() >= self.settings.connections_max + SPARE_SOCKETS {
+            self.counters.inc(Metric::ACCEPT_DROPPED);
+            return None;
+        }
+        let id = self.table.reserve();
+        let mut cx = Cx {
+            now,
+            settings: &self.settings,
+            access: &self.access,
+            counters: &self.counters,
+            batches: &mut self.batches,
+            requests: &mut self.requests,
+            throttle: &mut self.throttle,
+            gauge: &mut self.gauge,
+        };
+        let conn = Connection::new(id, address, &mut cx);
+        self.table.fill(id, conn);
+        self.with(id, now, |_, _| ());
+        Some(id)
+    }
+
+    /// Bytes came. They may be changed.
+    pub fn on_received(&mut self, id: ConnId, input: &mut [u8], now: Now) {
+        self.with(id, now, |conn, cx| conn.on_received(input, cx));
+    }
+
+    /// The peer ended its stream.
+    pub fn on_eof(&mut self, id: ConnId, now: Now) {
+        self.with(id, now, |conn, cx| conn.on_eof(cx));
+    }
+
+    /// The socket failed.
+    pub fn on_socket_error(&mut self, id: ConnId, fault: SocketFault, now: Now) {
+        self.with(id, now, |conn, cx| conn.on_socket_error(fault, cx));
+    }
+
+    /// Orders from workers and services.
+    pub fn on_orders(&mut self, orders: impl IntoIterator<Item = Order>, now: Now) {
+        for order in orders {
+            match order {
+                Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
+                Order::Send { conn, frame, settles } => self.with(conn, now, |conn, cx| {
+                    conn.on_settled(settles);
+                    conn.on_send(frame, cx);
+                    conn.on_resume(cx);
+                }),
+                Order::Settle { conn, count } => self.with(conn, now, |conn, cx| {
+                    conn.on_settled(count);
+                    conn.on_resume(cx);
+                }),
+                Order::Broadcast { event, targets, published_at } => {
+                    for target in &*targets {
+                        let policy = target.policy();
+                        self.push_event(target.conn, &event, policy, now);
+                    }
+                    self.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
+                }
+                Order::Close { conn, reason, text } => self.with(conn, now, |conn, cx| conn.close(reason, &text, cx)),
+                Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
+            }
+        }
+    }
+
+    /// The hot path of a broadcast: no deadline changes, so nothing but the write is looked after.
+    fn push_event(&mut self, id: ConnId, event: &Arc<super::outbound::EventFrame>, policy: Policy, now: Now) {
+        let Some(slot) = self.table.slot(id) else { return };
+        let before = slot.conn.outbound.bytes();
+        let mut cx = Cx {
+            now,
+            settings: &self.settings,
+            access: &self.access,
+            counters: &self.counters,
+            batches: &mut self.batches,
+            requests: &mut self.requests,
+            throttle: &mut self.throttle,
+            gauge: &mut self.gauge,
+        };
+        slot.conn.push_event(event, policy, &mut cx);
+        let after = slot.conn.outbound.bytes();
+        self.gauge.outbound_bytes = self.gauge.outbound_bytes + after - before;
+        if slot.conn.state() == State::Closing {
+            // It overflowed: its deadlines changed.
+            self.with(id, now, |_, _| ());
+        } else if !slot.dirty && after > 0 && !slot.conn.outbound.is_blocked() {
+            slot.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Keys, permissions or blocks changed.
+    pub fn on_access(&mut self, access: Arc<Access>) {
+        self.access = access;
+    }
+
+    /// The server is stopping: everybody is told, and nobody new is let in.
+    pub fn on_drain(&mut self, now: Now) {
+        self.gauge.draining = true;
+        for id in self.table.ids() {
+            self.with(id, now, |conn, cx| conn.on_drain(cx));
+        }
+    }
+
+    /// A worker's queue filled up or has room again. Its connections are read from no more, or again.
+    pub fn on_stall(&mut self, worker: WorkerId, is_stalled: bool) {
+        let Some(stall) = self.stalled.get_mut(usize::from(worker.0)) else { return };
+        if is_stalled && !stall.is_stalled {
+            self.counters.inc(Metric::QUEUE_FULL);
+        }
+        stall.is_stalled = is_stalled;
+        if !is_stalled {
+            self.readable.append(&mut stall.held);
+        }
+    }
+
+    /// Time has passed.
+    pub fn on_time(&mut self, now: Now) {
+        while let Some(Reverse((at, id))) = self.wakes.peek().copied() {
+            if at > now.mono {
+                break;
+            }
+            self.wakes.pop();
+            let Some(slot) = self.table.slot(id) else { continue };
+            if slot.wake_at != at {
+                continue;
+            }
+            slot.wake_at = Slot::NO_WAKE;
+            self.with(id, now, |conn, cx| conn.on_time(cx));
+        }
+    }
+
+    /// When [`Endpoint::on_time`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.wakes.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// A connection that has something to write.
+    pub fn poll_dirty(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.dirty.pop() {
+            if let Some(slot) = self.table.slot(id) {
+                slot.dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// A connection that may be read from again.
+    pub fn poll_readable(&mut self) -> Option<ConnId> {
+        self.readable.pop()
+    }
+
+    /// A connection that is over. Its slot is free after this.
+    pub fn poll_finished(&mut self, now: Now) -> Option<Finished> {
+        let id = self.finished.pop()?;
+        let conn = self.table.remove(id)?;
+        let reason = conn.reason().unwrap_or(Reason::Internal);
+        if let Some(dialect) = conn.dialect() {
+            self.gauge.websockets -= 1;
+            self.counters.inc(Metric::DIALECT_CLOSED.at(dialect as usize));
+            let worker = usize::from(worker_of(id, self.batches.len()).0);
+            if self.batches[worker].items.is_empty() {
+                self.batches[worker].read_at = now.mono;
+            }
+            self.batches[worker].items.push(Item::Closed { conn: id, reason });
+        }
+        let waiting = conn.outbound.bytes();
+        self.gauge.outbound_bytes -= waiting;
+        self.counters.add(Metric::OUTBOUND_DONE, waiting as u64);
+        let lingers = !conn.is_websocket() && !matches!(reason, Reason::HandshakeEof | Reason::HandshakeError);
+        Some(Finished { conn: id, reason, lingers })
+    }
+
+    /// Whether the connection's socket may be read from now. If not, it is named by
+    /// [`Endpoint::poll_readable`] once it may.
+    pub fn may_read(&mut self, id: ConnId) -> bool {
+        let workers = self.batches.len();
+        let Some(slot) = self.table.slot(id) else { return false };
+        if slot.conn.is_websocket() {
+            let stall = &mut self.stalled[usize::from(worker_of(id, workers).0)];
+            if stall.is_stalled {
+                stall.held.push(id);
+                return false;
+            }
+        }
+        let may = slot.conn.may_read(&self.settings);
+        slot.held = !may;
+        may
+    }
+
+    /// Fills `slices` with what the connection writes next.
+    pub fn gather<'a>(&'a self, id: ConnId, slices: &mut [IoSlice<'a>]) -> usize {
+        self.table.get(id).map_or(0, |conn| conn.outbound.gather(slices))
+    }
+
+    /// So much of what was gathered went out; `blocked` if the socket took less than offered.
+    pub fn on_sent(&mut self, id: ConnId, count: usize, blocked: bool, now: Now) {
+        self.with(id, now, |conn, cx| conn.on_sent(count, blocked, cx));
+    }
+
+    /// This turn's batch for each worker, to be taken.
+    pub fn batches(&mut self) -> &mut [Batch] {
+        &mut self.batches
+    }
+
+    /// This turn's plain requests, to be taken.
+    pub fn requests(&mut self) -> &mut Vec<Request> {
+        &mut self.requests
+    }
+
+    /// A connection, for the simulator's checks and for the tests.
+    pub fn connection(&self, id: ConnId) -> Option<&Connection> {
+        self.table.get(id)
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
+    /// Bytes that wait in all outbound queues.
+    pub fn outbound_bytes(&self) -> usize {
+        self.gauge.outbound_bytes
+    }
+
+    /// One step of one connection, and the book-keeping behind it: bytes that wait, the write or
+    /// the read that is wanted, the next deadline, the end.
+    fn with(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
+        let Some(slot) = self.table.slot(id) else { return };
+        let before = slot.conn.outbound.bytes();
+        let mut cx = Cx {
+            now,
+            settings: &self.settings,
+            access: &self.access,
+            counters: &self.counters,
+            batches: &mut self.batches,
+            requests: &mut self.requests,
+            throttle: &mut self.throttle,
+            gauge: &mut self.gauge,
+        };
+        step(&mut slot.conn, &mut cx);
+        let limits = cx.outbound_limits();
+        if let Some(dropped) = slot.conn.outbound.take_dropped(&limits)
+            && slot.conn.state().is_open()
+        {
+            cx.submit(id, Item::Dropped { conn: id, dropped: Box::new(dropped) });
+        }
+        let after = slot.conn.outbound.bytes();
+        self.gauge.outbound_bytes = self.gauge.outbound_bytes + after - before;
+        if after > before {
+            self.counters.add(Metric::OUTBOUND_QUEUED, (after - before) as u64);
+        } else if before > after {
+            self.counters.add(Metric::OUTBOUND_DONE, (before - after) as u64);
+        }
+        if slot.conn.state().is_terminal() {
+            if !slot.finished {
+                slot.finished = true;
+                self.finished.push(id);
+            }
+            return;
+        }
+        if after > 0 && !slot.dirty && !slot.conn.outbound.is_blocked() {
+            slot.dirty = true;
+            self.dirty.push(id);
+        }
+        if slot.held && slot.conn.may_read(&self.settings) {
+            slot.held = false;
+            self.readable.push(id);
+        }
+        if let Some(at) = slot.conn.next_deadline()
+            && at < slot.wake_at
+        {
+            slot.wake_at = at;
+            self.wakes.push(Reverse((at, id)));
+        }
+    }
+}

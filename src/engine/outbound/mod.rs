@@ -1,0 +1,395 @@
+//! What waits to be written to one connection: three lanes and a limit.
+//!
+//! Owns the order in which frames leave (control before events before bulk, a begun frame always
+//! first) and what happens when the limit is reached. Holds no memory while nothing waits. It
+//! refuses to write: the owner of the socket asks for slices and says how much went out.
+
+mod lane;
+#[cfg(test)]
+mod tests;
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use lane::LaneQueue;
+
+/// Which queue a frame waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Lane {
+    /// Responses, HTTP answers and control frames: before everything else.
+    Control,
+    /// Events.
+    Events,
+    /// Events that may wait for the others.
+    Bulk,
+}
+
+/// What happens to an event that finds the connection's limit reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Overflow {
+    /// The connection is closed with 1013.
+    Disconnect,
+    /// The oldest events of the same policy make room.
+    DropOldest,
+}
+
+/// How a subscription wants its events treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The lane they wait in.
+    pub lane: Lane,
+    /// What happens at the limit.
+    pub overflow: Overflow,
+    /// While the connection is slow, only the newest event of each topic is kept.
+    pub conflate: bool,
+}
+
+/// An event as it is sent: encoded once, shared by all who get it.
+#[derive(Debug)]
+pub struct EventFrame {
+    /// The whole WebSocket frame.
+    pub frame: Bytes,
+    /// The topic, for conflation and for the notice of what was dropped.
+    pub topic: Arc<str>,
+    /// Whether it is dropped before others when there is no room.
+    pub low_priority: bool,
+}
+
+/// Bounds of one connection's queue.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboundLimits {
+    /// Bytes that may wait.
+    pub bytes_max: usize,
+    /// Frames that may wait.
+    pub frames_max: usize,
+}
+
+/// What became of an event that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits.
+    Queued,
+    /// It waits in the place of an older one of its topic.
+    Conflated,
+    /// It waits, or not, and older events, or it itself, were dropped: so many in all.
+    Dropped(u32),
+    /// There is no room, and the policy is to disconnect.
+    Overflow,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Frame(Bytes),
+    Event(Arc<EventFrame>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    payload: Payload,
+    /// The policy allows dropping it.
+    droppable: bool,
+    /// The policy asks for conflation.
+    conflate: bool,
+}
+
+impl Entry {
+    fn bytes(&self) -> &[u8] {
+        match &self.payload {
+            Payload::Frame(frame) => frame,
+            Payload::Event(event) => &event.frame,
+        }
+    }
+}
+
+/// Events dropped and not yet told to the peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many.
+    pub count: u64,
+    /// Of which topics: the first few.
+    pub topics: Vec<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    /// The frame that is partly out, and how much of it is.
+    current: Option<(Entry, usize)>,
+    lanes: [LaneQueue; 3],
+    /// The frame after which nothing leaves.
+    last: Option<Bytes>,
+    bytes: usize,
+    frames: usize,
+    dropped: Dropped,
+}
+
+/// The outbound queue of one connection.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    queues: Option<Box<Queues>>,
+    /// The last write did not take everything: the peer is slow.
+    blocked: bool,
+}
+
+/// Events taken for each bulk frame while both wait, so that bulk is never starved.
+const EVENTS_PER_BULK: usize = 4;
+
+/// The order in which waiting frames leave.
+fn order(waiting: [usize; 3]) -> impl Iterator<Item = Lane> {
+    let [control, mut events, mut bulk] = waiting;
+    let mut run = 0;
+    let rest = std::iter::from_fn(move || {
+        if events > 0 && (run < EVENTS_PER_BULK || bulk == 0) {
+            events -= 1;
+            run += 1;
+            return Some(Lane::Events);
+        }
+        run = 0;
+        bulk = bulk.checked_sub(1)?;
+        Some(Lane::Bulk)
+    });
+    std::iter::repeat_n(Lane::Control, control).chain(rest)
+}
+
+impl Outbound {
+    /// Queues a control frame, a response or an answer. Returns false if the limit is reached:
+    /// the peer asks faster than it reads.
+    #[must_use]
+    pub fn push_control(&mut self, frame: Bytes, limits: &OutboundLimits) -> bool {
+        let queues = self.queues.get_or_insert_default();
+        if queues.last.is_some() {
+            return true;
+        }
+        if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
+            // Room is made at the cost of events first: they say what is to be done.
+            let mut count = 0;
+            queues.make_room(frame.len(), limits, &mut count);
+            if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
+                return false;
+            }
+        }
+        queues.push(Lane::Control, Entry { payload: Payload::Frame(frame), droppable: false, conflate: false });
+        true
+    }
+
+    /// Queues the frame after which nothing leaves, behind all that waits and whatever the limit.
+    /// What is pushed after it is ignored.
+    pub fn push_last(&mut self, frame: Bytes) {
+        let queues = self.queues.get_or_insert_default();
+        if queues.last.is_none() {
+            queues.bytes += frame.len();
+            queues.frames += 1;
+            queues.last = Some(frame);
+        }
+    }
+
+    /// Queues an event as its subscription's policy says.
+    pub fn push_event(&mut self, event: &Arc<EventFrame>, policy: Policy, limits: &OutboundLimits) -> Pushed {
+        let queues = self.queues.get_or_insert_default();
+        if queues.last.is_some() {
+            return Pushed::Dropped(1);
+        }
+        let lane = policy.lane;
+        let droppable = policy.overflow == Overflow::DropOldest;
+        let mut entry = Entry { payload: Payload::Event(event.clone()), droppable, conflate: policy.conflate };
+        if policy.conflate && self.blocked {
+            match queues.lanes[lane as usize].replace(entry) {
+                Ok(change) => {
+                    queues.bytes = queues.bytes + change.added - change.removed;
+                    return Pushed::Conflated;
+                }
+                Err(back) => entry = back,
+            }
+        }
+        let size = event.frame.len();
+        if queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max {
+            queues.push(lane, entry);
+            return Pushed::Queued;
+        }
+        let mut count = 0;
+        queues.make_room(size, limits, &mut count);
+        let fits = queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max;
+        // An event larger than the whole limit still goes out when nothing else waits.
+        if fits || queues.frames == 0 {
+            queues.push(lane, entry);
+        } else if droppable || policy.conflate {
+            queues.dropped.add(&entry);
+            count += 1;
+        } else {
+            return Pushed::Overflow;
+        }
+        if count == 0 { Pushed::Queued } else { Pushed::Dropped(count) }
+    }
+
+    /// Fills `slices` with what leaves next, and returns how many were filled.
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let Some(queues) = &self.queues else { return 0 };
+        let mut filled = 0;
+        if let Some((entry, sent)) = &queues.current {
+            if slices.is_empty() {
+                return 0;
+            }
+            slices[0] = IoSlice::new(&entry.bytes()[*sent..]);
+            filled = 1;
+        }
+        let mut next = [0usize; 3];
+        for lane in order(queues.waiting()) {
+            if filled == slices.len() {
+                break;
+            }
+            let index = next[lane as usize];
+            next[lane as usize] += 1;
+            slices[filled] = IoSlice::new(queues.lanes[lane as usize].at(index).bytes());
+            filled += 1;
+        }
+        if let Some(last) = &queues.last
+            && filled < slices.len()
+        {
+            slices[filled] = IoSlice::new(last);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Takes note that `count` of the gathered bytes went out, and whether the socket took less
+    /// than it was offered.
+    pub fn on_sent(&mut self, mut count: usize, blocked: bool) {
+        self.blocked = blocked;
+        let Some(queues) = &mut self.queues else { return };
+        queues.bytes -= count;
+        if let Some((entry, sent)) = &mut queues.current {
+            let rest = entry.bytes().len() - *sent;
+            if count < rest {
+                *sent += count;
+                return;
+            }
+            count -= rest;
+            queues.current = None;
+            queues.frames -= 1;
+        }
+        let waiting = queues.waiting();
+        for lane in order(waiting) {
+            if count == 0 {
+                break;
+            }
+            let entry = queues.lanes[lane as usize].pop().expect("order() counts what waits");
+            let size = entry.bytes().len();
+            if count < size {
+                queues.current = Some((entry, count));
+                return;
+            }
+            count -= size;
+            queues.frames -= 1;
+        }
+        if count > 0
+            && let Some(frame) = queues.last.take()
+        {
+            // The lanes are empty, or the count would have been used up.
+            if count < frame.len() {
+                let entry = Entry { payload: Payload::Frame(frame), droppable: false, conflate: false };
+                queues.current = Some((entry, count));
+                return;
+            }
+            queues.frames -= 1;
+        }
+        if queues.frames == 0 && queues.dropped.count == 0 {
+            self.queues = None;
+        }
+    }
+
+    /// What was dropped and not told, once the peer has caught up: less than a quarter of the
+    /// limit waits.
+    pub fn take_dropped(&mut self, limits: &OutboundLimits) -> Option<Dropped> {
+        let queues = self.queues.as_mut()?;
+        if queues.dropped.count == 0 || queues.bytes > limits.bytes_max / 4 {
+            return None;
+        }
+        let dropped = std::mem::take(&mut queues.dropped);
+        if queues.frames == 0 {
+            self.queues = None;
+        }
+        Some(dropped)
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| queues.bytes)
+    }
+
+    /// Frames that wait.
+    pub fn frames(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| queues.frames)
+    }
+
+    /// Control frames that wait.
+    pub fn control_frames(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| queues.lanes[Lane::Control as usize].len())
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.frames() == 0
+    }
+
+    /// Whether the last write did not take everything.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Forgets all events that wait, but for a frame that is partly out; says how many.
+    pub fn discard_events(&mut self) -> usize {
+        let Some(queues) = &mut self.queues else { return 0 };
+        let mut discarded = 0;
+        for lane in [Lane::Events, Lane::Bulk] {
+            while let Some(entry) = queues.lanes[lane as usize].pop() {
+                queues.bytes -= entry.bytes().len();
+                queues.frames -= 1;
+                discarded += 1;
+            }
+        }
+        discarded
+    }
+}
+
+impl Queues {
+    fn waiting(&self) -> [usize; 3] {
+        [self.lanes[0].len(), self.lanes[1].len(), self.lanes[2].len()]
+    }
+
+    fn push(&mut self, lane: Lane, entry: Entry) {
+        self.bytes += entry.bytes().len();
+        self.frames += 1;
+        self.lanes[lane as usize].push(entry);
+    }
+
+    /// Drops droppable events, low priority first, oldest first, bulk before events, until `size`
+    /// more bytes fit.
+    fn make_room(&mut self, size: usize, limits: &OutboundLimits, count: &mut u32) {
+        for low_only in [true, false] {
+            for lane in [Lane::Bulk, Lane::Events] {
+                while self.bytes + size > limits.bytes_max || self.frames >= limits.frames_max {
+                    let Some(entry) = self.lanes[lane as usize].drop_oldest(low_only) else { break };
+                    self.bytes -= entry.bytes().len();
+                    self.frames -= 1;
+                    self.dropped.add(&entry);
+                    *count += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Dropped {
+    fn add(&mut self, entry: &Entry) {
+        self.count += 1;
+        if let Payload::Event(event) = &entry.payload
+            && self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED
+            && !self.topics.iter().any(|topic| **topic == *event.topic)
+        {
+            self.topics.push(event.topic.clone());
+        }
+    }
+}

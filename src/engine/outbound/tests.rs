@@ -1,0 +1,147 @@
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: OutboundLimits = OutboundLimits { bytes_max: 100, frames_max: 16 };
+
+fn event(topic: &str, text: &str) -> Arc<EventFrame> {
+    Arc::new(EventFrame { frame: Bytes::copy_from_slice(text.as_bytes()), topic: topic.into(), low_priority: false })
+}
+
+fn policy(lane: Lane, overflow: Overflow, conflate: bool) -> Policy {
+    Policy { lane, overflow, conflate }
+}
+
+const PLAIN: Policy = Policy { lane: Lane::Events, overflow: Overflow::Disconnect, conflate: false };
+
+/// Writes up to `count` bytes and returns them.
+fn write(out: &mut Outbound, count: usize) -> String {
+    let mut slices = [IoSlice::new(&[]); 64];
+    let filled = out.gather(&mut slices);
+    let mut all: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
+    let blocked = all.len() > count;
+    all.truncate(count);
+    out.on_sent(all.len(), blocked);
+    String::from_utf8(all).unwrap()
+}
+
+#[test]
+fn a_response_overtakes_events_but_never_splits_a_frame() {
+    let mut out = Outbound::default();
+    assert_eq!(out.push_event(&event("a.b", "event1"), PLAIN, &LIMITS), Pushed::Queued);
+    assert_eq!(out.push_event(&event("a.b", "event2"), PLAIN, &LIMITS), Pushed::Queued);
+    assert_eq!(write(&mut out, 3), "eve");
+    assert!(out.push_control(Bytes::from_static(b"<reply>"), &LIMITS));
+    assert_eq!(write(&mut out, 100), "nt1<reply>event2");
+    assert!(out.is_empty());
+    assert_eq!(out.bytes(), 0);
+}
+
+#[test]
+fn bulk_waits_for_events_but_is_not_starved() {
+    let mut out = Outbound::default();
+    let bulk = policy(Lane::Bulk, Overflow::Disconnect, false);
+    for _ in 0..2 {
+        out.push_event(&event("a.b", "b"), bulk, &LIMITS);
+    }
+    for _ in 0..6 {
+        out.push_event(&event("a.b", "e"), PLAIN, &LIMITS);
+    }
+    assert_eq!(write(&mut out, 100), "eeeebeeb");
+}
+
+#[test]
+fn overflow_does_what_the_policy_says() {
+    let limits = OutboundLimits { bytes_max: 6, frames_max: 16 };
+    let drop = policy(Lane::Events, Overflow::DropOldest, false);
+    let mut out = Outbound::default();
+    for text in ["e1", "e2", "e3"] {
+        assert_eq!(out.push_event(&event("a.b", text), drop, &limits), Pushed::Queued);
+    }
+    assert_eq!(out.push_event(&event("a.c", "e4"), drop, &limits), Pushed::Dropped(1));
+    assert_eq!(out.push_event(&event("a.b", "e5"), PLAIN, &limits), Pushed::Dropped(1));
+    assert_eq!(out.take_dropped(&limits), None);
+    assert_eq!(write(&mut out, 100), "e3e4e5");
+    assert_eq!(out.take_dropped(&limits), Some(Dropped { count: 2, topics: vec!["a.b".into()] }));
+    assert_eq!(out.take_dropped(&limits), None);
+
+    for text in ["e1", "e2", "e3"] {
+        assert_eq!(out.push_event(&event("a.b", text), PLAIN, &limits), Pushed::Queued);
+    }
+    assert_eq!(out.push_event(&event("a.b", "e4"), PLAIN, &limits), Pushed::Overflow);
+    assert!(!out.push_control(Bytes::from_static(b"x"), &limits));
+    out.push_last(Bytes::from_static(b"x"));
+    assert_eq!(out.discard_events(), 3);
+    assert_eq!(write(&mut out, 100), "x");
+}
+
+#[test]
+fn low_priority_is_dropped_first() {
+    let limits = OutboundLimits { bytes_max: 6, frames_max: 16 };
+    let drop = policy(Lane::Events, Overflow::DropOldest, false);
+    let mut out = Outbound::default();
+    out.push_event(&event("a.b", "e1"), drop, &limits);
+    let low = Arc::new(EventFrame { frame: Bytes::from_static(b"l2"), topic: "a.b".into(), low_priority: true });
+    out.push_event(&low, drop, &limits);
+    out.push_event(&event("a.b", "e3"), drop, &limits);
+    assert_eq!(out.push_event(&event("a.b", "e4"), drop, &limits), Pushed::Dropped(1));
+    assert_eq!(write(&mut out, 100), "e1e3e4");
+}
+
+#[test]
+fn conflation_keeps_the_newest_of_each_topic_only_while_slow() {
+    let conflate = policy(Lane::Events, Overflow::Disconnect, true);
+    let mut out = Outbound::default();
+    out.push_event(&event("a.b", "b1"), conflate, &LIMITS);
+    out.push_event(&event("a.b", "b2"), conflate, &LIMITS);
+    out.push_event(&event("a.c", "c1"), conflate, &LIMITS);
+    assert_eq!(write(&mut out, 1), "b");
+    assert_eq!(out.push_event(&event("a.b", "b3"), conflate, &LIMITS), Pushed::Conflated);
+    assert_eq!(out.push_event(&event("a.d", "d1"), conflate, &LIMITS), Pushed::Queued);
+    assert_eq!(out.push_event(&event("a.d", "d2!"), conflate, &LIMITS), Pushed::Conflated);
+    assert_eq!(write(&mut out, 100), "1b3c1d2!");
+    assert!(out.is_empty());
+}
+
+proptest! {
+    /// What goes out is what was pushed, whole frame by whole frame, in order within each lane,
+    /// however the writes are cut; and what is counted as waiting is what waits.
+    #[test]
+    fn frames_stay_whole_and_in_order(steps in prop::collection::vec((0u8..4, 1usize..9, 0usize..40), 1..120)) {
+        let limits = OutboundLimits { bytes_max: 10_000, frames_max: 1000 };
+        let mut out = Outbound::default();
+        let mut sent = String::new();
+        let mut pushed: [Vec<String>; 3] = Default::default();
+        for (number, (kind, size, count)) in steps.into_iter().enumerate() {
+            let body = format!("{number:04}{}", "x".repeat(size));
+            match kind {
+                0 => {
+                    let text = format!("<C{body}>");
+                    prop_assert!(out.push_control(Bytes::from(text.clone()), &limits));
+                    pushed[0].push(text);
+                }
+                1 | 2 => {
+                    let lane = if kind == 1 { Lane::Events } else { Lane::Bulk };
+                    let text = format!("<{}{body}>", if kind == 1 { 'E' } else { 'B' });
+                    out.push_event(&event("a.b", &text), policy(lane, Overflow::Disconnect, false), &limits);
+                    pushed[kind as usize].push(text);
+                }
+                _ => sent.push_str(&write(&mut out, count)),
+            }
+        }
+        let total: usize = pushed.iter().flatten().map(String::len).sum();
+        prop_assert_eq!(out.bytes(), total - sent.len());
+        while !out.is_empty() {
+            sent.push_str(&write(&mut out, 7));
+        }
+        let frames: Vec<&str> = sent.split_inclusive('>').collect();
+        for (lane, letter) in [(0, "<C"), (1, "<E"), (2, "<B")] {
+            let of_lane: Vec<&str> = frames.iter().filter(|f| f.starts_with(letter)).copied().collect();
+            prop_assert_eq!(of_lane, pushed[lane].iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+}
