@@ -1,0 +1,271 @@
+//! Bytes in, messages out, for one connection.
+//!
+//! Owns the place in the stream and, while a frame or message is partial, its bytes. It refuses
+//! whatever breaks RFC 6455 or a limit, as early as the bytes tell. It answers nothing.
+//!
+//! ```text
+//!            header complete              payload bytes
+//!   ┌──────┐ ───────────────► ┌─────────┐ ───┐
+//!   │ Head │                  │ Payload │    │
+//!   └──────┘ ◄─────────────── └─────────┘ ◄──┘
+//!       │      frame complete      │
+//!       └── close or violation ────┴──► Done: everything else is discarded
+//! ```
+
+use super::header::{ControlKind, DataKind, Frame, HEADER_BYTES_MAX, Kind, Open, parse};
+use super::partial::{Message, Partial};
+use super::{Violation, close, mask};
+
+/// Which end of the connection decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Frames come from a client: masked.
+    Server,
+    /// Frames come from a server: not masked.
+    Client,
+}
+
+/// What one connection may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Payload bytes of one data frame.
+    pub frame_bytes_max: usize,
+    /// Payload bytes of one message, over all its frames.
+    pub message_bytes_max: usize,
+    /// Frames of one message; at least 1.
+    pub fragments_max: u32,
+}
+
+/// What has come. Slices live as long as the call that hands them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// A whole text message.
+    Text(&'a str),
+    /// A whole binary message.
+    Binary(&'a [u8]),
+    /// A ping: a pong with the same payload is owed.
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong(&'a [u8]),
+    /// A close frame. Nothing comes after it.
+    Close {
+        /// The code, if one was sent.
+        code: Option<u16>,
+        /// The reason, empty if none was sent.
+        reason: &'a str,
+    },
+}
+
+/// What the receiver of [`Incoming`] wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// More.
+    Continue,
+    /// Nothing now: the rest of the input stays with the caller.
+    Pause,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Between frames, or amid a header whose bytes so far are in `head`.
+    Head,
+    /// Amid a frame. Some of its payload is still to come.
+    Payload(Frame),
+    Done,
+}
+
+/// Decodes the frames of one connection.
+#[derive(Debug)]
+pub struct Decoder {
+    stage: Stage,
+    partial: Option<Box<Partial>>,
+    head: [u8; HEADER_BYTES_MAX],
+    head_len: u8,
+    role: Role,
+}
+
+impl Decoder {
+    /// A decoder at the start of a connection. It allocates nothing.
+    pub fn new(role: Role) -> Decoder {
+        Decoder { stage: Stage::Head, partial: None, head: [0; HEADER_BYTES_MAX], head_len: 0, role }
+    }
+
+    /// Takes in bytes, unmasks them in place, and hands what is complete to `sink`: slices of
+    /// the input where a whole message is in it.
+    ///
+    /// Returns how many bytes were taken: all of them, unless `sink` answered [`Flow::Pause`];
+    /// the rest is then as it was, and is to be fed again. A violation ends decoding: what is fed
+    /// after it, as what is fed after a close frame, is taken and discarded.
+    pub fn feed<S>(&mut self, input: &mut [u8], limits: &Limits, sink: &mut S) -> Result<usize, Violation>
+    where
+        S: FnMut(Incoming<'_>) -> Flow,
+    {
+        let taken = self.take(input, limits, sink);
+        if taken.is_err() {
+            self.enter_done();
+        }
+        taken
+    }
+
+    /// Whether a close frame or a violation ended decoding.
+    pub fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    /// Bytes of memory held for a partial frame or message; 0 while there is none.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
+    }
+
+    fn take<S>(&mut self, input: &mut [u8], limits: &Limits, sink: &mut S) -> Result<usize, Violation>
+    where
+        S: FnMut(Incoming<'_>) -> Flow,
+    {
+        let mut at = 0;
+        while at < input.len() {
+            let mut frame = match self.stage {
+                Stage::Head => match self.take_head(&input[at..], limits)? {
+                    (taken, Some(frame)) => {
+                        at += taken;
+                        frame
+                    }
+                    (taken, None) => return Ok(at + taken),
+                },
+                Stage::Payload(frame) => frame,
+                Stage::Done => return Ok(input.len()),
+            };
+            let rest = &mut input[at..];
+            let here = usize::try_from(frame.left).unwrap_or(usize::MAX).min(rest.len());
+            let chunk = &mut rest[..here];
+            at += here;
+            frame.left -= here as u64;
+            frame.mask = mask::apply(chunk, frame.mask);
+            self.stage = if frame.left == 0 { Stage::Head } else { Stage::Payload(frame) };
+            let flow = match frame.kind {
+                Kind::Data(kind) => self.take_data(kind, &frame, chunk, limits, sink)?,
+                Kind::Control(kind) => self.take_control(kind, &frame, chunk, sink)?,
+            };
+            if flow == Flow::Pause {
+                return Ok(at);
+            }
+        }
+        Ok(at)
+    }
+
+    /// Gives the frame once its header is complete, and how many bytes of the input that took.
+    fn take_head(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, Option<Frame>), Violation> {
+        let open = self.open();
+        let held = usize::from(self.head_len);
+        // Not more than a header's length of an input is ever looked at or kept here.
+        let more = input.len().min(HEADER_BYTES_MAX - held);
+        let parsed = if held == 0 {
+            parse(input, self.role, open, limits)?
+        } else {
+            self.head[held..held + more].copy_from_slice(&input[..more]);
+            parse(&self.head[..held + more], self.role, open, limits)?
+        };
+        let Some((frame, size)) = parsed else {
+            self.head[held..held + more].copy_from_slice(&input[..more]);
+            self.head_len = (held + more) as u8;
+            return Ok((more, None));
+        };
+        self.head_len = 0;
+        if let (Kind::Data(_), Some(message)) = (frame.kind, self.message()) {
+            message.fragments += 1;
+        }
+        Ok((size - held, Some(frame)))
+    }
+
+    fn take_data<S>(
+        &mut self,
+        kind: DataKind,
+        frame: &Frame,
+        chunk: &[u8],
+        limits: &Limits,
+        sink: &mut S,
+    ) -> Result<Flow, Violation>
+    where
+        S: FnMut(Incoming<'_>) -> Flow,
+    {
+        let is_last = frame.left == 0 && frame.is_final;
+        if is_last && self.partial.is_none() {
+            return Ok(sink(match kind {
+                DataKind::Text => {
+                    Incoming::Text(simdutf8::basic::from_utf8(chunk).map_err(|_| Violation::InvalidUtf8)?)
+                }
+                DataKind::Binary => Incoming::Binary(chunk),
+            }));
+        }
+        if chunk.is_empty() && frame.left > 0 {
+            return Ok(Flow::Continue);
+        }
+        let partial = self.partial.get_or_insert_default();
+        let message = partial.message.get_or_insert_with(|| Message::new(kind));
+        message.append(chunk, frame, limits.message_bytes_max)?;
+        if !is_last {
+            return Ok(Flow::Continue);
+        }
+        let incoming = message.complete()?;
+        let flow = sink(incoming);
+        // A control frame ends before a data frame goes on: the message is all that is held.
+        self.partial = None;
+        Ok(flow)
+    }
+
+    fn take_control<S>(
+        &mut self,
+        kind: ControlKind,
+        frame: &Frame,
+        chunk: &[u8],
+        sink: &mut S,
+    ) -> Result<Flow, Violation>
+    where
+        S: FnMut(Incoming<'_>) -> Flow,
+    {
+        let is_split = self.partial.as_ref().is_some_and(|partial| !partial.control.is_empty());
+        if frame.left == 0 && !is_split {
+            return self.on_control(kind, chunk, sink);
+        }
+        if chunk.is_empty() {
+            return Ok(Flow::Continue);
+        }
+        let partial = self.partial.get_or_insert_default();
+        partial.control.extend_from_slice(chunk);
+        if frame.left > 0 {
+            return Ok(Flow::Continue);
+        }
+        let payload = std::mem::take(&mut partial.control);
+        if partial.message.is_none() {
+            self.partial = None;
+        }
+        self.on_control(kind, &payload, sink)
+    }
+
+    fn on_control<S>(&mut self, kind: ControlKind, payload: &[u8], sink: &mut S) -> Result<Flow, Violation>
+    where
+        S: FnMut(Incoming<'_>) -> Flow,
+    {
+        Ok(sink(match kind {
+            ControlKind::Ping => Incoming::Ping(payload),
+            ControlKind::Pong => Incoming::Pong(payload),
+            ControlKind::Close => {
+                let (code, reason) = close::parse(payload)?;
+                self.enter_done();
+                Incoming::Close { code, reason }
+            }
+        }))
+    }
+
+    fn enter_done(&mut self) {
+        self.stage = Stage::Done;
+        self.partial = None;
+    }
+
+    fn message(&mut self) -> Option<&mut Message> {
+        self.partial.as_mut().and_then(|partial| partial.message.as_mut())
+    }
+
+    fn open(&self) -> Option<Open> {
+        self.partial.as_ref().and_then(|partial| partial.message.as_ref()).map(Message::open)
+    }
+}
