@@ -204,10 +204,7 @@ impl Connection {
     /// The server is stopping.
     pub fn on_drain(&mut self, cx: &mut Cx<'_>) {
         match &self.phase {
-            Phase::WebSocket(_) => {
-                let text = drain_text(self.id, cx);
-                self.close(Reason::Draining, &text, cx);
-            }
+            Phase::WebSocket(_) => self.drain_websocket(cx),
             Phase::Http(http) if http.is_between_requests() && self.state == State::Connecting => {
                 self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
             }
@@ -273,12 +270,7 @@ impl Connection {
         match &self.phase {
             Phase::Discard => {
                 if let Some(reason) = self.ending {
-                    let event = match reason.end() {
-                        crate::base::reason::End::Failed => Event::RequestFailed,
-                        crate::base::reason::End::Rejected => Event::Refused,
-                        crate::base::reason::End::Closed => Event::HttpDone,
-                    };
-                    self.finish_http(event, reason, cx);
+                    self.finish_http(Event::of_end(reason.end()), reason, cx);
                 }
             }
             Phase::WebSocket(_) => self.finish_close(cx),
@@ -291,12 +283,7 @@ impl Connection {
             State::Closing => self.enter(Event::CloseTimeout, cx),
             State::Connecting | State::Verifying => {
                 if let Some(reason) = self.ending {
-                    let event = match reason.end() {
-                        crate::base::reason::End::Failed => Event::RequestFailed,
-                        crate::base::reason::End::Rejected => Event::Refused,
-                        crate::base::reason::End::Closed => Event::HttpDone,
-                    };
-                    self.finish_http(event, reason, cx);
+                    self.finish_http(Event::of_end(reason.end()), reason, cx);
                 }
             }
             State::Established
@@ -308,13 +295,4 @@ impl Connection {
             | State::Closed => {}
         }
     }
-}
-
-/// The reason of a 1001: when to come back, spread over the clients so that they do not all come
-/// at once.
-fn drain_text(id: ConnId, cx: &Cx<'_>) -> String {
-    let spread = cx.settings.reconnect_spread.as_millis() as u64;
-    // A multiplicative hash spreads neighbouring slots evenly.
-    let share = (id.slot() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    format!("draining; reconnect_after_ms={}", (spread * share) >> 32)
 }

@@ -88,6 +88,17 @@ named! {
     }
 }
 
+impl Event {
+    /// How a connection that never was a WebSocket ends once its last answer is out.
+    pub fn of_end(end: End) -> Event {
+        match end {
+            End::Failed => Event::RequestFailed,
+            End::Rejected => Event::Refused,
+            End::Closed => Event::HttpDone,
+        }
+    }
+}
+
 use Event as E;
 use State as S;
 

@@ -1,7 +1,7 @@
 //! The WebSocket part of a connection: frames in, the close handshake, pings and idleness.
 
 use super::{Connection, Cx, DialectId, Event, Phase, Settings, State, TimerKind};
-use crate::base::{Metric, Reason};
+use crate::base::{ConnId, Metric, Reason};
 use crate::engine::outbound::Outbound;
 use crate::engine::work::Item;
 use crate::engine::ws::{self, Decoder, Flow, Incoming};
@@ -18,6 +18,9 @@ pub(super) struct WsPhase {
     unread: Vec<u8>,
     peer_closed: bool,
     close_sent: bool,
+    /// The server is stopping: nothing more is taken, and the close frame waits for the
+    /// responses that are still owed.
+    draining: bool,
 }
 
 impl WsPhase {
@@ -29,6 +32,7 @@ impl WsPhase {
             unread: Vec::new(),
             peer_closed: false,
             close_sent: false,
+            draining: false,
         }
     }
 
@@ -36,7 +40,8 @@ impl WsPhase {
     /// read from: the stream's own flow control slows it down.
     pub(super) fn may_read(&self, outbound: &Outbound, settings: &Settings) -> bool {
         self.close_sent
-            || (self.in_flight < settings.in_flight_max
+            || (!self.draining
+                && self.in_flight < settings.in_flight_max
                 && outbound.control_frames() < settings.in_flight_max as usize
                 && self.unread.is_empty())
     }
@@ -46,7 +51,7 @@ impl Connection {
     pub(super) fn on_frame_bytes(&mut self, input: &mut [u8], cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
         // RFC 6455 5.5.1: after the close frame, what follows is discarded.
-        if phase.peer_closed {
+        if phase.peer_closed || (phase.draining && !phase.close_sent) {
             return;
         }
         if !phase.unread.is_empty() {
@@ -98,6 +103,9 @@ impl Connection {
     /// Takes the bytes that were read while the connection might not take more messages.
     pub fn on_resume(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
+        if phase.draining {
+            return self.finish_drain(cx);
+        }
         if phase.unread.is_empty()
             || phase.in_flight >= cx.settings.in_flight_max
             || self.outbound.control_frames() >= cx.settings.in_flight_max as usize
@@ -106,6 +114,24 @@ impl Connection {
         }
         let mut unread = std::mem::take(&mut phase.unread);
         self.on_frame_bytes(&mut unread, cx);
+    }
+
+    /// The server is stopping: closes as soon as every message that was taken is answered.
+    pub(super) fn drain_websocket(&mut self, cx: &mut Cx<'_>) {
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            phase.draining = true;
+            phase.unread = Vec::new();
+            self.finish_drain(cx);
+        }
+    }
+
+    fn finish_drain(&mut self, cx: &mut Cx<'_>) {
+        if let Phase::WebSocket(phase) = &self.phase
+            && phase.in_flight == 0
+        {
+            let text = drain_text(self.id, cx);
+            self.close(Reason::Draining, &text, cx);
+        }
     }
 
     /// The worker is done with so many messages.
@@ -235,6 +261,15 @@ impl Connection {
             Phase::Http(_) | Phase::Discard => None,
         }
     }
+}
+
+/// The reason of a 1001: when to come back, spread over the clients so that they do not all come
+/// at once.
+fn drain_text(id: ConnId, cx: &Cx<'_>) -> String {
+    let spread = cx.settings.reconnect_spread.as_millis() as u64;
+    // A multiplicative hash spreads neighbouring slots evenly.
+    let share = (id.slot() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    format!("draining; reconnect_after_ms={}", (spread * share) >> 32)
 }
 
 fn flow(go_on: bool) -> Flow {

@@ -171,6 +171,7 @@ impl Endpoint {
         slot.conn.push_event(event, policy, &mut cx);
         let after = slot.conn.outbound.bytes();
         self.gauge.outbound_bytes = self.gauge.outbound_bytes + after - before;
+        count_waiting(&self.counters, before, after);
         if slot.conn.state() == State::Closing {
             // It overflowed: its deadlines changed.
             self.with(id, now, |_, _| ());
@@ -344,11 +345,7 @@ impl Endpoint {
         }
         let after = slot.conn.outbound.bytes();
         self.gauge.outbound_bytes = self.gauge.outbound_bytes + after - before;
-        if after > before {
-            self.counters.add(Metric::OUTBOUND_QUEUED, (after - before) as u64);
-        } else if before > after {
-            self.counters.add(Metric::OUTBOUND_DONE, (before - after) as u64);
-        }
+        count_waiting(&self.counters, before, after);
         if slot.conn.state().is_terminal() {
             if !slot.finished {
                 slot.finished = true;
@@ -370,5 +367,13 @@ impl Endpoint {
             slot.wake_at = at;
             self.wakes.push(Reverse((at, id)));
         }
+    }
+}
+
+fn count_waiting(counters: &Counters, before: usize, after: usize) {
+    if after > before {
+        counters.add(Metric::OUTBOUND_QUEUED, (after - before) as u64);
+    } else if before > after {
+        counters.add(Metric::OUTBOUND_DONE, (before - after) as u64);
     }
 }

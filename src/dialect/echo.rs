@@ -1,0 +1,25 @@
+//! The echo dialect: every message comes back as it came, for conformance suites and for
+//! operators who test a proxy. It holds no state.
+
+use crate::base::{ConnId, Counters, Metric, Mono};
+use crate::engine::work::{Order, Outbox};
+use crate::engine::ws::encoder;
+
+const ECHO_IN: usize = 4;
+const ECHO_OUT: usize = 4;
+
+/// Sends a text message back.
+pub fn on_text<P>(conn: ConnId, text: &str, read_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
+    send_back(conn, encoder::text(text.as_bytes()), read_at, counters, out);
+}
+
+/// Sends a binary message back.
+pub fn on_binary<P>(conn: ConnId, bytes: &[u8], read_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
+    send_back(conn, encoder::binary(bytes), read_at, counters, out);
+}
+
+fn send_back<P>(conn: ConnId, frame: bytes::Bytes, received_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
+    counters.inc(Metric::MESSAGES_IN.at(ECHO_IN));
+    counters.inc(Metric::MESSAGES_OUT.at(ECHO_OUT));
+    out.order(conn, Order::Send { conn, frame, settles: 1, received_at });
+}

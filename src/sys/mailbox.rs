@@ -1,0 +1,243 @@
+//! Bounded queues into the threads, each with a way to wake its reader once.
+//!
+//! A wake is a system call, so it is coalesced: a flag says that the reader sleeps, the first
+//! sender clears it and wakes, the others only queue. The reader sets the flag before it looks a
+//! last time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::base::{ConnId, WorkerId};
+use crate::engine::work::{Batch, Completion, Emission, Notice, Order};
+
+/// Batches of orders that a reactor's queue holds.
+const ORDER_BATCHES: usize = 1024;
+/// Batches of messages that a worker's queue holds.
+const MESSAGE_BATCHES: usize = 256;
+/// Other messages that a worker's queue holds.
+const WORKER_MESSAGES: usize = 4096;
+
+/// What a reactor is sent.
+#[derive(Debug)]
+pub enum ToReactor {
+    /// Orders from a worker or a service.
+    Orders(Vec<Order>),
+    /// A socket that another reactor accepted.
+    Adopt(std::net::TcpStream, std::net::SocketAddr),
+    /// Keys, permissions or blocks changed.
+    Access(Arc<crate::engine::auth::Access>),
+    /// The certificates changed.
+    Tls(Arc<rustls::ServerConfig>),
+    /// Let nobody in, and say goodbye to everybody.
+    Drain,
+    /// End now.
+    Stop,
+    /// Say that you live.
+    Check(Arc<std::sync::atomic::AtomicUsize>),
+}
+
+/// What a worker is sent, besides batches.
+#[derive(Debug)]
+pub enum ToWorker<P> {
+    /// From another worker.
+    Peer(WorkerId, P),
+    /// A handler's late answer.
+    Completion(Completion),
+    /// An event that a channel emits.
+    Emission(Emission),
+    /// Something that concerns every worker.
+    Notice(Notice),
+    /// End now.
+    Stop,
+    /// Say that you live.
+    Check(Arc<std::sync::atomic::AtomicUsize>),
+}
+
+/// The sending side of a reactor's queue.
+#[derive(Clone)]
+pub struct ReactorSender {
+    queue: Sender<ToReactor>,
+    asleep: Arc<AtomicBool>,
+    waker: Arc<mio::Waker>,
+}
+
+/// The receiving side of a reactor's queue.
+pub struct ReactorReceiver {
+    queue: Receiver<ToReactor>,
+    asleep: Arc<AtomicBool>,
+}
+
+/// A queue into a reactor that is woken by `waker`.
+pub fn reactor_mailbox(waker: mio::Waker) -> (ReactorSender, ReactorReceiver) {
+    let (send, receive) = bounded(ORDER_BATCHES);
+    let asleep = Arc::new(AtomicBool::new(false));
+    (
+        ReactorSender { queue: send, asleep: asleep.clone(), waker: Arc::new(waker) },
+        ReactorReceiver { queue: receive, asleep },
+    )
+}
+
+impl ReactorSender {
+    /// Queues without waking; gives the message back if the queue is full or its reader is gone.
+    pub fn try_send(&self, message: ToReactor) -> Result<(), ToReactor> {
+        self.queue.try_send(message).map_err(TrySendError::into_inner)
+    }
+
+    /// Queues and wakes, waiting for room: for service threads, which may wait.
+    pub fn send(&self, message: ToReactor) {
+        // The reactor is gone only when the server has ended.
+        let _ = self.queue.send(message);
+        self.wake();
+    }
+
+    /// Wakes the reader if it sleeps. Returns whether that was needed.
+    pub fn wake(&self) -> bool {
+        let needed = self.asleep.swap(false, Ordering::SeqCst);
+        if needed && let Err(error) = self.waker.wake() {
+            log::error!("waking a reactor failed: {error}");
+        }
+        needed
+    }
+
+    /// Sends orders for one connection from a service thread.
+    pub fn send_order(&self, order: Order) {
+        self.send(ToReactor::Orders(vec![order]));
+    }
+}
+
+impl ReactorReceiver {
+    /// The next message, if one waits.
+    pub fn try_recv(&self) -> Option<ToReactor> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Says that the reader is about to sleep. Returns false if it must not, since messages wait.
+    pub fn may_sleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.queue.is_empty() {
+            return true;
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+        false
+    }
+
+    /// Says that the reader is awake: before it drains.
+    pub fn is_awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The sending side of a worker's queues.
+pub struct WorkerSender<P> {
+    batches: Sender<Batch>,
+    messages: Sender<ToWorker<P>>,
+    parker: Arc<Parker>,
+}
+
+impl<P> Clone for WorkerSender<P> {
+    fn clone(&self) -> WorkerSender<P> {
+        WorkerSender {
+            batches: self.batches.clone(),
+            messages: self.messages.clone(),
+            parker: self.parker.clone(),
+        }
+    }
+}
+
+/// The receiving side of a worker's queues.
+pub struct WorkerReceiver<P> {
+    batches: Receiver<Batch>,
+    messages: Receiver<ToWorker<P>>,
+    parker: Arc<Parker>,
+}
+
+#[derive(Debug, Default)]
+struct Parker {
+    asleep: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+/// Queues into a worker.
+pub fn worker_mailbox<P>() -> (WorkerSender<P>, WorkerReceiver<P>) {
+    let (send_batch, batches) = bounded(MESSAGE_BATCHES);
+    let (send_message, messages) = bounded(WORKER_MESSAGES);
+    let parker = Arc::new(Parker::default());
+    (
+        WorkerSender { batches: send_batch, messages: send_message, parker: parker.clone() },
+        WorkerReceiver { batches, messages, parker },
+    )
+}
+
+impl<P> WorkerSender<P> {
+    /// Queues a batch without waking; gives it back if the queue is full or its reader is gone.
+    pub fn try_send_batch(&self, batch: Batch) -> Result<(), Batch> {
+        self.batches.try_send(batch).map_err(TrySendError::into_inner)
+    }
+
+    /// Queues a message without waking; gives it back if the queue is full or its reader is gone.
+    pub fn try_send(&self, message: ToWorker<P>) -> Result<(), ToWorker<P>> {
+        self.messages.try_send(message).map_err(TrySendError::into_inner)
+    }
+
+    /// Queues and wakes, waiting for room: for service threads, which may wait.
+    pub fn send(&self, message: ToWorker<P>) {
+        // The worker is gone only when the server has ended.
+        let _ = self.messages.send(message);
+        self.wake();
+    }
+
+    /// Wakes the worker if it sleeps. Returns whether that was needed.
+    pub fn wake(&self) -> bool {
+        let needed = self.parker.asleep.swap(false, Ordering::SeqCst);
+        if needed && let Some(thread) = self.parker.thread.get() {
+            thread.unpark();
+        }
+        needed
+    }
+}
+
+impl<P> WorkerReceiver<P> {
+    /// Makes the calling thread the one that is woken.
+    pub fn attach(&self) {
+        // Called once, by the worker's own thread, before it first sleeps.
+        let _ = self.parker.thread.set(std::thread::current());
+    }
+
+    /// The next batch, if one waits.
+    pub fn try_recv_batch(&self) -> Option<Batch> {
+        self.batches.try_recv().ok()
+    }
+
+    /// The next message, if one waits.
+    pub fn try_recv(&self) -> Option<ToWorker<P>> {
+        self.messages.try_recv().ok()
+    }
+
+    /// Sleeps until woken or until `wait` is over, unless something waits. `batches_too` is false
+    /// while the worker takes no batches.
+    pub fn sleep(&self, wait: Option<Duration>, batches_too: bool) {
+        self.parker.asleep.store(true, Ordering::SeqCst);
+        if self.messages.is_empty() && (!batches_too || self.batches.is_empty()) {
+            match wait {
+                Some(wait) => std::thread::park_timeout(wait),
+                None => std::thread::park(),
+            }
+        }
+        self.parker.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Where to send orders: the reactors' queues, by number.
+#[derive(Clone, Default)]
+pub struct Reactors(pub Arc<Vec<ReactorSender>>);
+
+impl Reactors {
+    /// The queue of the reactor that owns a connection.
+    pub fn of(&self, conn: ConnId) -> Option<&ReactorSender> {
+        self.0.get(usize::from(conn.reactor().0))
+    }
+}

@@ -1,0 +1,366 @@
+//! The reactor thread: a poll loop around the pure [`Endpoint`].
+//!
+//! Owns the poll, the listeners, the sockets and the shared read buffer. One turn: wait, accept,
+//! read into the endpoint, take orders, let time pass, write once per connection, hand batches
+//! on, wake whom it concerns. It decides nothing: what to write, when to end and whom to refuse
+//! is the endpoint's.
+
+mod accept;
+mod linger;
+mod socket;
+mod sockets;
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use super::clock::Clock;
+use super::mailbox::{ReactorReceiver, ReactorSender, ToReactor, WorkerSender};
+use crate::base::limits::{POLL_EVENTS, READ_BUDGET_PER_TURN, READ_BUFFER, WRITE_SLICES};
+use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, WorkerId};
+use crate::engine::conn::SocketFault;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::work::Request;
+use accept::Acceptor;
+use linger::Lingering;
+use socket::{ReadOutcome, Socket};
+use sockets::Sockets;
+
+pub use accept::{bind, listen_addresses};
+
+/// Tokens of listeners, counted down from here; connection ids never reach them, since no
+/// reactor has the number 255.
+pub(crate) const LISTENER_TOKENS: u64 = u64::MAX - 64;
+/// The token of the wake-up.
+pub const WAKE: Token = Token(usize::MAX);
+/// The token of sockets that linger.
+const LINGER: Token = Token(usize::MAX - 1);
+
+/// How often a full queue of a worker is tried again.
+const STALL_RETRY: Duration = Duration::from_millis(1);
+
+/// Takes plain HTTP requests: a service thread's queue. Returns the request if it is full.
+pub type RequestSink = Box<dyn Fn(Request) -> Result<(), Request> + Send>;
+
+/// What a reactor is made of.
+pub struct Parts<P> {
+    /// Its number.
+    pub id: ReactorId,
+    /// The poll, on which the waker of `inbox` is registered.
+    pub poll: Poll,
+    /// Its listeners; empty for all reactors but those that accept.
+    pub listeners: Vec<std::net::TcpListener>,
+    /// TLS for every connection, if configured.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Its queue.
+    pub inbox: ReactorReceiver,
+    /// The queues of all reactors, this one included: accepted sockets are handed out in turn.
+    pub reactors: Vec<ReactorSender>,
+    /// The workers' queues.
+    pub workers: Vec<WorkerSender<P>>,
+    /// Where plain requests go.
+    pub requests: RequestSink,
+    /// The connections.
+    pub endpoint: Endpoint,
+    /// This thread's counters.
+    pub counters: Arc<Counters>,
+    /// The clocks.
+    pub clock: Clock,
+}
+
+/// The running reactor.
+pub struct Reactor<P> {
+    poll: Poll,
+    acceptor: Acceptor,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    inbox: ReactorReceiver,
+    workers: Vec<WorkerSender<P>>,
+    stalled: Vec<bool>,
+    requests: RequestSink,
+    refused: VecDeque<Request>,
+    endpoint: Endpoint,
+    counters: Arc<Counters>,
+    clock: Clock,
+    sockets: Sockets,
+    /// Sockets that are readable and not read to the end.
+    ready: VecDeque<ConnId>,
+    lingering: Lingering,
+    buffer: Box<[u8]>,
+    stop: bool,
+}
+
+impl<P: Send> Reactor<P> {
+    /// Registers the listeners.
+    pub fn new(parts: Parts<P>) -> io::Result<Reactor<P>> {
+        let acceptor = Acceptor::new(parts.id, parts.listeners, parts.reactors, parts.poll.registry())?;
+        Ok(Reactor {
+            poll: parts.poll,
+            acceptor,
+            tls: parts.tls,
+            inbox: parts.inbox,
+            stalled: vec![false; parts.workers.len()],
+            workers: parts.workers,
+            requests: parts.requests,
+            refused: VecDeque::new(),
+            endpoint: parts.endpoint,
+            counters: parts.counters,
+            clock: parts.clock,
+            sockets: Sockets::default(),
+            ready: VecDeque::new(),
+            lingering: Lingering::default(),
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            stop: false,
+        })
+    }
+
+    /// Turns until told to stop.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(POLL_EVENTS);
+        while !self.stop {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            self.turn(&events);
+        }
+        Ok(())
+    }
+
+    /// How long the poll may wait: not at all while something is left to do.
+    fn timeout(&mut self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.acceptor.is_ready() || !self.inbox.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now().mono;
+        let deadlines = [
+            self.endpoint.poll_timeout(),
+            self.acceptor.poll_timeout(),
+            self.lingering.poll_timeout(),
+            (self.stalled.contains(&true) || !self.refused.is_empty()).then(|| now.after(STALL_RETRY)),
+        ];
+        let next: Option<Mono> = deadlines.into_iter().flatten().min();
+        next.map(|at| at.since(now))
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.inbox.is_awake();
+        self.counters.inc(Metric::TURNS);
+        let now = self.clock.now();
+        for event in events {
+            match event.token() {
+                WAKE => {}
+                LINGER => self.lingering.on_ready(&mut self.buffer),
+                token if token.0 as u64 > LISTENER_TOKENS => self.acceptor.on_ready(),
+                token => self.on_socket_event(ConnId::from_u64(token.0 as u64), event, now),
+            }
+        }
+        self.accept(now);
+        self.drain_inbox(now);
+        self.read_ready(now);
+        self.endpoint.on_time(now);
+        self.lingering.on_time(now.mono);
+        self.flush(now);
+        self.finish(now);
+        self.hand_on(now);
+    }
+
+    fn on_socket_event(&mut self, id: ConnId, event: &mio::event::Event, now: Now) {
+        let Some(socket) = self.sockets.of(id) else { return };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            socket.read_closed |= event.is_read_closed();
+            socket.readable = true;
+            if !socket.queued {
+                socket.queued = true;
+                self.ready.push_back(id);
+            }
+        }
+        if event.is_writable() {
+            self.write(id, now);
+        }
+    }
+
+    fn accept(&mut self, now: Now) {
+        let mut accepted = std::mem::take(&mut self.acceptor.accepted);
+        self.acceptor.accept(now, &self.counters, &mut accepted);
+        for (stream, address) in accepted.drain(..) {
+            self.adopt(stream, address, now);
+        }
+        self.acceptor.accepted = accepted;
+    }
+
+    fn adopt(&mut self, stream: mio::net::TcpStream, address: std::net::SocketAddr, now: Now) {
+        let Some(id) = self.endpoint.on_accept(address, now) else { return };
+        let mut socket = match Socket::new(stream, self.tls.as_ref()) {
+            Ok(socket) => socket,
+            Err(error) => {
+                log::warn!("connection={id} a TLS session could not be made: {error}");
+                self.endpoint.on_socket_error(id, SocketFault::Tls, now);
+                return;
+            }
+        };
+        let registered = socket.register(self.poll.registry(), Token(id.as_u64() as usize));
+        self.sockets.put(id, socket);
+        if let Err(error) = registered {
+            log::warn!("connection={id} could not be registered: {error}");
+            self.endpoint.on_socket_error(id, SocketFault::Reset, now);
+        }
+    }
+
+    fn drain_inbox(&mut self, now: Now) {
+        while let Some(message) = self.inbox.try_recv() {
+            match message {
+                ToReactor::Orders(orders) => self.endpoint.on_orders(orders, now),
+                ToReactor::Adopt(stream, address) => {
+                    self.adopt(mio::net::TcpStream::from_std(stream), address, now);
+                }
+                ToReactor::Access(access) => self.endpoint.on_access(access),
+                ToReactor::Tls(config) => self.tls = Some(config),
+                ToReactor::Drain => {
+                    self.acceptor.close(self.poll.registry());
+                    self.endpoint.on_drain(now);
+                }
+                ToReactor::Stop => self.stop = true,
+                ToReactor::Check(count) => {
+                    count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+        }
+        while let Some(id) = self.endpoint.poll_readable() {
+            if let Some(socket) = self.sockets.of(id)
+                && socket.readable
+                && !socket.queued
+            {
+                socket.queued = true;
+                self.ready.push_back(id);
+            }
+        }
+    }
+
+    /// Reads every socket that was ready when the turn began, each up to its budget.
+    fn read_ready(&mut self, now: Now) {
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { break };
+            if self.read(id, now) {
+                self.ready.push_back(id);
+            } else if let Some(socket) = self.sockets.of(id) {
+                socket.queued = false;
+            }
+        }
+    }
+
+    /// Reads one socket; true if it has more to read and its budget for this turn is used up.
+    fn read(&mut self, id: ConnId, now: Now) -> bool {
+        let mut budget = READ_BUDGET_PER_TURN;
+        loop {
+            if !self.endpoint.may_read(id) {
+                return false;
+            }
+            let Some(socket) = self.sockets.of(id) else { return false };
+            self.counters.inc(Metric::READS);
+            match socket.read(&mut self.buffer) {
+                Ok(ReadOutcome::Bytes(count, more)) => {
+                    self.endpoint.on_received(id, &mut self.buffer[..count], now);
+                    if !more {
+                        return false;
+                    }
+                    budget = budget.saturating_sub(count.max(1));
+                    if budget == 0 {
+                        return true;
+                    }
+                }
+                Ok(ReadOutcome::NotNow) => return false,
+                Ok(ReadOutcome::Eof) => {
+                    self.endpoint.on_eof(id, now);
+                    return false;
+                }
+                Err(fault) => {
+                    // A TLS alert may wait to be written.
+                    socket.flush_tls();
+                    self.endpoint.on_socket_error(id, fault, now);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Now) {
+        while let Some(id) = self.endpoint.poll_dirty() {
+            self.write(id, now);
+        }
+    }
+
+    /// Writes what waits for one connection, until it is out or the socket takes no more.
+    fn write(&mut self, id: ConnId, now: Now) {
+        loop {
+            let Some(socket) = self.sockets.of(id) else { return };
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let filled = self.endpoint.gather(id, &mut slices);
+            if filled == 0 {
+                socket.flush_tls();
+                return;
+            }
+            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+            self.counters.inc(Metric::WRITES);
+            match socket.write(&slices[..filled]) {
+                Ok(count) => {
+                    let blocked = count < offered;
+                    self.endpoint.on_sent(id, count, blocked, now);
+                    if blocked {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    self.endpoint.on_socket_error(id, fault, now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, now: Now) {
+        while let Some(finished) = self.endpoint.poll_finished(now) {
+            log::debug!("connection={} closed reason={}", finished.conn, finished.reason.as_str());
+            if let Some(socket) = self.sockets.take(finished.conn) {
+                self.lingering.retire(socket, finished.lingers, self.poll.registry(), LINGER, now.mono);
+            }
+        }
+    }
+
+    /// Hands batches to the workers and requests to the service thread.
+    fn hand_on(&mut self, _now: Now) {
+        for (index, worker) in self.workers.iter().enumerate() {
+            let batch = &mut self.endpoint.batches()[index];
+            if batch.items.is_empty() {
+                continue;
+            }
+            match worker.try_send_batch(std::mem::take(batch)) {
+                Ok(()) => {
+                    self.counters.inc(Metric::QUEUED_IN);
+                    if worker.wake() {
+                        self.counters.inc(Metric::WAKES);
+                    }
+                    if std::mem::take(&mut self.stalled[index]) {
+                        self.endpoint.on_stall(WorkerId(index as u16), false);
+                    }
+                }
+                Err(back) => {
+                    self.endpoint.batches()[index] = back;
+                    self.stalled[index] = true;
+                    self.endpoint.on_stall(WorkerId(index as u16), true);
+                }
+            }
+        }
+        self.refused.extend(self.endpoint.requests().drain(..));
+        while let Some(request) = self.refused.pop_front() {
+            if let Err(back) = (self.requests)(request) {
+                self.refused.push_front(back);
+                break;
+            }
+        }
+    }
+}
