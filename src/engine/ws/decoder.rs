@@ -32,7 +32,7 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Payload bytes of one message, over all its frames.
     pub message_bytes_max: usize,
-    /// Frames of one message; at least 1.
+    /// Frames of one message, the last one among them; a message of one frame always passes.
     pub fragments_max: u32,
 }
 
@@ -156,24 +156,29 @@ impl Decoder {
     fn take_head(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, Option<Frame>), Violation> {
         let open = self.open();
         let held = usize::from(self.head_len);
-        // Not more than a header's length of an input is ever looked at or kept here.
+        if held == 0
+            && let Some((frame, size)) = parse(input, self.role, open, limits)?
+        {
+            self.count_fragment(frame.kind);
+            return Ok((size, Some(frame)));
+        }
+        // A header is complete with its longest form at the latest: `held` stays below that.
         let more = input.len().min(HEADER_BYTES_MAX - held);
-        let parsed = if held == 0 {
-            parse(input, self.role, open, limits)?
-        } else {
-            self.head[held..held + more].copy_from_slice(&input[..more]);
-            parse(&self.head[..held + more], self.role, open, limits)?
-        };
-        let Some((frame, size)) = parsed else {
-            self.head[held..held + more].copy_from_slice(&input[..more]);
+        self.head[held..held + more].copy_from_slice(&input[..more]);
+        let Some((frame, size)) = parse(&self.head[..held + more], self.role, open, limits)? else {
             self.head_len = (held + more) as u8;
             return Ok((more, None));
         };
         self.head_len = 0;
-        if let (Kind::Data(_), Some(message)) = (frame.kind, self.message()) {
+        self.count_fragment(frame.kind);
+        Ok((size - held, Some(frame)))
+    }
+
+    /// A data frame that starts amid a message is one more fragment of it.
+    fn count_fragment(&mut self, kind: Kind) {
+        if let (Kind::Data(_), Some(message)) = (kind, self.message()) {
             message.fragments += 1;
         }
-        Ok((size - held, Some(frame)))
     }
 
     fn take_data<S>(
@@ -196,6 +201,7 @@ impl Decoder {
                 DataKind::Binary => Incoming::Binary(chunk),
             }));
         }
+        // A header alone costs nothing yet.
         if chunk.is_empty() && frame.left > 0 {
             return Ok(Flow::Continue);
         }

@@ -94,7 +94,8 @@ fn a_split_control_frame_amid_a_message_is_given_back_alone() {
 
 /// Frames that are nearly right, so that random streams come far.
 fn nearly_frames() -> impl Strategy<Value = Vec<u8>> {
-    let first = prop_oneof![20 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x80, 0x00, 0x89]), 1 => any::<u8>()];
+    let first =
+        prop_oneof![20 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x80, 0x00, 0x89]), 1 => any::<u8>()];
     let length = prop_oneof![20 => 0u8..=60, 1 => Just(126), 1 => Just(127), 1 => any::<u8>()];
     let one = (first, length, prop::collection::vec(0u8..=127, 66)).prop_map(|(first, length, rest)| {
         let mut bytes = vec![first, length | 0x80, 0, 0, 0, 0];

@@ -69,7 +69,7 @@ fn stream(all: &[Sent]) -> (Vec<u8>, Vec<Got>) {
             }
         }
     }
-    stream.extend(frame(CLOSE, true, b"\x0f\xa0\xe2\x82\xac"));
+    stream.extend(frame(CLOSE, true, &[&4000u16.to_be_bytes(), "€".as_bytes()].concat()));
     expected.push(Got::Close(Some(4000), "€".into()));
     (stream, expected)
 }
