@@ -204,3 +204,23 @@ fn a_held_lock_lets_the_next_one_wait() {
     });
     assert_eq!(list(&path).unwrap().len(), 1);
 }
+
+#[test]
+fn what_is_written_belongs_to_whom_the_file_belonged() {
+    let (folder, path) = in_folder();
+    create(&path, new_key("alice"));
+    if std::os::unix::fs::chown(&path, Some(12_345), Some(12_345)).is_err() {
+        // Only root may give files away; anybody else could not have to give them back.
+        assert_eq!(fs::metadata(&path).unwrap().uid(), fs::metadata(folder.path()).unwrap().uid());
+        return;
+    }
+    let lock = folder.path().join("keys.json.lock");
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, "").unwrap();
+    fs::remove_file(&lock).unwrap();
+    symlink(&elsewhere, &lock).unwrap();
+    create(&path, new_key("bob"));
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (12_345, 12_345, 0o600));
+    assert_ne!(fs::metadata(&elsewhere).unwrap().uid(), 12_345, "a link in place of the lock gives nothing away");
+}

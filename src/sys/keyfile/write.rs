@@ -98,8 +98,14 @@ impl Owner {
 /// open already.
 fn lock(path: &Path, owner: &Owner) -> Result<File, KeyFileError> {
     let failed = |error| KeyFileError::Io("lock", path.into(), error);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
-    owner.adopt(&file).map_err(failed)?;
+    let file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Only what was made here changes its owner: behind a name that was there before may be a
+        // link to any file of the machine.
+        Ok(file) => owner.adopt(&file).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path),
+        Err(error) => Err(error),
+    };
+    let file = file.map_err(failed)?;
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
             Ok(()) => return Ok(file),
