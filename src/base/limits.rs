@@ -65,5 +65,35 @@ pub const PAGE_ROWS: usize = 1000;
 /// Topic names that one notice of dropped events lists.
 pub const DROPPED_TOPICS_LISTED: usize = 16;
 
+/// Bytes of a presented key. Older clients may hold up to 255.
+pub const CREDENTIAL_BYTES: usize = 255;
+
+/// Bytes of the keys file. At 400 bytes a record, room for all of [`KEYS`].
+pub const KEYS_FILE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Records in the keys file.
+pub const KEYS: usize = 65_536;
+
+/// Bytes of an identity's name.
+pub const NAME_BYTES: usize = 64;
+
+/// Permissions of one identity. Every publish may walk them.
+pub const PERMISSIONS_PER_IDENTITY: usize = 256;
+
+/// Bytes of a shared secret for signatures. HMAC-SHA256 gains nothing beyond its block of 64.
+pub const SIGNING_SECRET_BYTES: usize = 64;
+
+/// Ids of signed messages that are remembered for one identity: 270 a second at a skew of 30 s.
+pub const SIGNED_IDS_PER_IDENTITY: usize = 16 * 1024;
+
+/// Ids of signed messages that are remembered in all: about 25 MB.
+pub const SIGNED_IDS: usize = 256 * 1024;
+
+/// Blocked addresses and identities. A change copies the list.
+pub const BLOCKS: usize = 4096;
+
+/// Bytes of a block's reason.
+pub const BLOCK_REASON_BYTES: usize = 256;
+
 /// Addresses whose failed credentials are remembered, per reactor.
 pub const THROTTLED_ADDRESSES: usize = 16 * 1024;

@@ -4,6 +4,7 @@
 //! protocol, and never names a dialect.
 
 pub mod clock;
+pub mod keyfile;
 pub mod mailbox;
 pub mod reactor;
 pub mod tls;
