@@ -65,13 +65,14 @@ impl Topics {
     /// An empty shard. `seed` is secret and random: names are hashed under it.
     pub fn new(bounds: Bounds, seed: u64) -> Topics {
         Topics {
-            table: Table::new(seed, bounds.topics),
+            table: Table::new(seed, bounds.topics.min(u32::MAX as usize)),
             subscriptions: Subscriptions::new(seed),
             audiences: Audiences::new(bounds.listed_targets, bounds.patched_from),
             retained: RetainedValues::new(bounds.retained_values, bounds.retained_bytes),
             stateless: Route::default(),
             nodes: Vec::new(),
-            subscriptions_max: bounds.subscriptions,
+            // Places in the tables are numbered with 32 bits.
+            subscriptions_max: bounds.subscriptions.min(u32::MAX as usize),
         }
     }
 
