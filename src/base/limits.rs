@@ -53,6 +53,15 @@ pub const TOPICS_PER_COMMAND: usize = 256;
 /// Conditions in one filter.
 pub const FILTER_CONDITIONS: usize = 32;
 
+/// Tokens of one path of a filter.
+pub const FILTER_PATH_TOKENS: usize = 16;
+
+/// Values of one `in` of a filter.
+pub const FILTER_VALUES: usize = 256;
+
+/// Bytes of a filter in its canonical form. It is held as long as its subscription.
+pub const FILTER_BYTES: usize = 8 * 1024;
+
 /// Messages in one batch between a reactor and a worker.
 pub const BATCH_MESSAGES: usize = 1024;
 
