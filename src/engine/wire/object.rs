@@ -4,6 +4,7 @@
 //! a view then ends early or finds nothing.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::json::{plain_len, unescape_into};
 
@@ -196,8 +197,13 @@ fn unescape(inside: &str) -> Cow<'_, str> {
 }
 
 fn stands_for(inside: &str, text: &str) -> bool {
-    // An escape is longer than what it stands for.
-    inside == text || (inside.len() > text.len() && unescape(inside) == text)
+    match inside.len().cmp(&text.len()) {
+        // An escape is longer than what it stands for, so nothing shorter fits, and what is as long
+        // fits only without one: `\\` is written like two backslashes and means one.
+        Ordering::Less => false,
+        Ordering::Equal => inside == text && memchr::memchr(b'\\', inside.as_bytes()).is_none(),
+        Ordering::Greater => unescape(inside) == text,
+    }
 }
 
 /// RFC 6901 section 4: an index has no leading zero.

@@ -84,6 +84,18 @@ fn only_escapes_make_a_copy() {
 }
 
 #[test]
+fn a_key_is_compared_by_what_it_stands_for() {
+    let raw = Raw::trusted(r#"{"\\":1,"\\\\":2,"\u0061":3,"\n":4}"#);
+    assert_eq!(raw.members().count(), 4);
+    for (key, expected) in
+        [("\\", Some(1)), ("\\\\", Some(2)), ("a", Some(3)), ("\n", Some(4)), ("\\n", None), ("\\u0061", None)]
+    {
+        assert_eq!(raw.member(key).and_then(Raw::as_u64), expected, "{key}");
+    }
+    assert!(Raw::trusted(r#""\\""#).is_str("\\") && !Raw::trusted(r#""\\""#).is_str("\\\\"));
+}
+
+#[test]
 fn brackets_inside_strings_are_no_brackets() {
     let raw = Raw::trusted(r#"{"a":{"}":"]\"}","\"":[["\\"],"{"]},"b":[ "}" , 2 ]}"#);
     assert_eq!(raw.path("b.1").and_then(Raw::as_u64), Some(2));
