@@ -50,6 +50,15 @@ pub const TOPIC_TOKENS: usize = 32;
 /// Topics named by one subscribe, unsubscribe or ack.
 pub const TOPICS_PER_COMMAND: usize = 256;
 
+/// Event ids named by one ack. More than a delivery window holds would be outstanding by mistake.
+pub const IDS_PER_ACK: usize = 1024;
+
+/// Bytes of the reason with which an ack rejects an event: it is kept with the dead letter.
+pub const REJECT_REASON_BYTES: usize = 512;
+
+/// Places for keys that a JSON scanner keeps between messages, 16 bytes each.
+pub const JSON_KEYS_KEPT: usize = 1024;
+
 /// Conditions in one filter.
 pub const FILTER_CONDITIONS: usize = 32;
 

@@ -1,1 +1,22 @@
 //! The JSON envelopes of hydrogen-protocol: strict reading, and writing.
+//!
+//! Owns the scanner (one pass, no tree), the views over text that it passed, the envelope's
+//! rules, and the forms of what the server sends. Refuses, with a named error, whatever is no
+//! envelope. What a command means, and who may send it, is decided elsewhere.
+
+pub mod ack;
+pub mod encode;
+pub mod envelope;
+mod fields;
+pub mod json;
+pub mod name;
+pub mod object;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+pub use ack::{Ack, AckOf, Ids};
+pub use envelope::{Auth, Command, Incoming, Refused, Timestamp, parse};
+pub use json::{FaultKind, JsonFault, Scanner};
+pub use object::{Kind, Raw};

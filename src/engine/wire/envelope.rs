@@ -1,0 +1,157 @@
+//! What a client may send: commands, acks, and two messages of older clients.
+//!
+//! Every member of the envelope is checked here, and `data` is passed on exactly as it came.
+//! Whether a credential or signature is right, and whether anybody handles the channel, is not
+//! known here.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::ack::{self, Ack};
+use super::fields::{Fields, Rule, bad};
+use super::json::Scanner;
+use super::name::{is_action, is_channel, is_id};
+use super::object::Raw;
+use super::timestamp;
+use crate::base::{Code, Error, Wall};
+
+pub(super) const ID: Rule = Rule { field: "id", holds: is_id, text: "has not 1 to 128 bytes" };
+const TYPE: Rule = Rule { field: "type", holds: |_| true, text: "" };
+const TIMESTAMP: Rule = Rule { field: "timestamp", holds: |_| true, text: "" };
+const CHANNEL: Rule = Rule { field: "channel", holds: is_channel, text: "is not of the form [a-z][a-z0-9_-]{0,63}" };
+const ACTION: Rule =
+    Rule { field: "action", holds: is_action, text: "is not [a-z0-9_] words joined by dots, up to 128 bytes" };
+const TOKEN: Rule = Rule { field: "auth.token", holds: |_| true, text: "" };
+const SIGNATURE: Rule = Rule { field: "auth.signature", holds: |_| true, text: "" };
+
+/// One message from a client.
+#[derive(Clone, Debug)]
+pub enum Incoming<'a> {
+    /// `{"type":"command",…}`: gets exactly one response.
+    Command(Command<'a>),
+    /// `{"type":"ack",…}`: gets none.
+    Ack(Ack<'a>),
+    /// `{"type":"status"}` of older clients: gets the bare status object.
+    LegacyStatus,
+    /// `{"type":"keepalive"}` or `{"type":"k"}` of older clients: gets `keepalive_ok`.
+    LegacyKeepalive,
+}
+
+/// A command that was checked.
+#[derive(Clone, Debug)]
+pub struct Command<'a> {
+    /// What the response repeats.
+    pub id: Option<Cow<'a, str>>,
+    /// The id as it was sent, with its quotes and escapes.
+    pub id_raw: Option<Raw<'a>>,
+    /// When the client says that it made the command.
+    pub timestamp: Option<Timestamp<'a>>,
+    /// The channel.
+    pub channel: Cow<'a, str>,
+    /// The action.
+    pub action: Cow<'a, str>,
+    /// Any JSON value, exactly as it was sent.
+    pub data: Option<Raw<'a>>,
+    /// A credential, a signature, or both.
+    pub auth: Option<Auth<'a>>,
+}
+
+/// A timestamp: what was signed, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamp<'a> {
+    /// As the client wrote it.
+    pub text: Cow<'a, str>,
+    /// What it says.
+    pub wall: Wall,
+}
+
+/// The `auth` member. Its parts are not checked, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// A key or JWT.
+    pub token: Option<Cow<'a, str>>,
+    /// Base64url of a signature.
+    pub signature: Option<Cow<'a, str>>,
+}
+
+impl fmt::Debug for Auth<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (token, signature) = (self.token.is_some(), self.signature.is_some());
+        f.debug_struct("Auth").field("token", &token).field("signature", &signature).finish()
+    }
+}
+
+/// A message that is none of [`Incoming`], with what its error response can repeat.
+#[derive(Clone, Debug)]
+pub struct Refused<'a> {
+    /// What the client is told.
+    pub error: Error,
+    /// The id, if it could be read and is one.
+    pub id: Option<Cow<'a, str>>,
+    /// The channel, likewise.
+    pub channel: Option<Cow<'a, str>>,
+    /// The action, likewise.
+    pub action: Option<Cow<'a, str>>,
+}
+
+/// Reads one message. `depth_max` counts the envelope itself as 1.
+pub fn parse<'a>(scanner: &mut Scanner, text: &'a str, depth_max: usize) -> Result<Incoming<'a>, Box<Refused<'a>>> {
+    let mut fields = Fields::default();
+    let scanned = scanner.scan_members(text, depth_max, |key, value| fields.set(key, value));
+    scanned.map_err(Error::from).and_then(|()| read(&fields)).map_err(|error| Box::new(refuse(&fields, error)))
+}
+
+fn read<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Error> {
+    let of_type = TYPE.required(fields.r#type)?;
+    match &*of_type {
+        "command" => command(fields).map(Incoming::Command),
+        "ack" => {
+            CHANNEL.optional(fields.channel)?;
+            ACTION.optional(fields.action)?;
+            read_timestamp(fields)?;
+            let of = ack::read(fields)?;
+            Ok(Incoming::Ack(Ack { of, auth: read_auth(fields)? }))
+        }
+        "status" if fields.channel.is_none() && fields.action.is_none() => Ok(Incoming::LegacyStatus),
+        "keepalive" | "k" => Ok(Incoming::LegacyKeepalive),
+        "event" | "response" => Err(Error::new(Code::BadType, "only the server sends events and responses")),
+        _ => Err(Error::new(Code::BadType, "`type` is neither \"command\" nor \"ack\"")),
+    }
+}
+
+fn command<'a>(fields: &Fields<'a>) -> Result<Command<'a>, Error> {
+    Ok(Command {
+        id: ID.optional(fields.id)?,
+        id_raw: fields.id,
+        timestamp: read_timestamp(fields)?,
+        channel: CHANNEL.required(fields.channel)?,
+        action: ACTION.required(fields.action)?,
+        data: fields.data,
+        auth: read_auth(fields)?,
+    })
+}
+
+fn read_timestamp<'a>(fields: &Fields<'a>) -> Result<Option<Timestamp<'a>>, Error> {
+    let Some(text) = TIMESTAMP.optional(fields.timestamp)? else { return Ok(None) };
+    let wall = timestamp::parse(&text).ok_or_else(|| bad("timestamp", "is no RFC 3339 time"))?;
+    Ok(Some(Timestamp { text, wall }))
+}
+
+fn read_auth<'a>(fields: &Fields<'a>) -> Result<Option<Auth<'a>>, Error> {
+    let Some(auth) = fields.auth else { return Ok(None) };
+    if !auth.is_object() {
+        return Err(bad("auth", "is no object"));
+    }
+    let token = TOKEN.optional(auth.member("token"))?;
+    let signature = SIGNATURE.optional(auth.member("signature"))?;
+    Ok(Some(Auth { token, signature }))
+}
+
+fn refuse<'a>(fields: &Fields<'a>, error: Error) -> Refused<'a> {
+    Refused {
+        error,
+        id: ID.optional(fields.id).ok().flatten(),
+        channel: CHANNEL.optional(fields.channel).ok().flatten(),
+        action: ACTION.optional(fields.action).ok().flatten(),
+    }
+}
