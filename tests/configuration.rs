@@ -97,14 +97,17 @@ fn a_file_full_of_mistakes_gets_a_bounded_answer() {
 /// The sample with its optional keys switched on, and older names.
 fn rich() -> String {
     let sample = fs::read_to_string(in_repository("conf/hydrogen.json")).unwrap();
-    sample.replace("// \"Key\"", "\"Key\"").replace(
-        "\"RateLimit\"",
-        "\"Server\": {\"LogFile\": \"${env.X}\"}, \"WebSocket\": {\"Heartbeat\": {}}, \"RateLimit\"",
-    )
+    sample
+        .replace("// \"Key\"", "\"Key\"")
+        .replace("\"Port\"", "\"EnableIPv4\": true, \"Port\"")
+        .replace("\"RateLimit\"", "\"Server\": {\"PayloadKey\": \"${env.X}\"}, \"Print\": [{}], \"RateLimit\"")
+}
+
+fn env(name: &str) -> Option<String> {
+    (name.len() < 20).then(|| "12345678".to_owned())
 }
 
 fn check(text: &str) -> Result<(), TestCaseError> {
-    let env = |name: &str| (name.len() < 3).then(|| "1".to_owned());
     if let Err(problems) = Config::parse(text, "f", &env) {
         prop_assert!(!problems.is_empty());
         for problem in problems {
@@ -113,6 +116,13 @@ fn check(text: &str) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_text_that_is_changed_below_loads_unchanged() {
+    let loaded = Config::parse(&rich(), "f", &env).unwrap();
+    assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
+    assert!(loaded.config.web_socket_server.key.is_some());
 }
 
 proptest! {

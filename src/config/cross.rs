@@ -4,7 +4,7 @@ use super::protocols::ECHO;
 use super::reader::Reading;
 use super::{Config, WebSocketServer};
 
-/// Checks a configuration whose single values are all in range.
+/// Checks what was read. A value that is wrong by itself was reported and is its default here.
 pub(super) fn check(config: &Config, reading: &mut Reading<'_>) {
     check_sizes(config, reading);
     check_access(&config.web_socket_server, reading);
@@ -17,7 +17,8 @@ pub(super) fn check(config: &Config, reading: &mut Reading<'_>) {
         );
     }
     if server.echo && server.protocols.iter().any(|name| name == ECHO) {
-        error(reading, "WebSocketServer.Protocols", "\"echo\" is the echo dialect's name while Echo is true");
+        let keys = ["WebSocketServer.Protocols", "WebSocketServer.Echo"];
+        error(reading, &keys, "\"echo\" is the echo dialect's name while Echo is true");
     }
 }
 
@@ -25,11 +26,11 @@ fn check_sizes(config: &Config, reading: &mut Reading<'_>) {
     let (server, outbound) = (&config.web_socket_server, &config.outbound);
     if server.max_frame_size > server.max_message_size {
         let message = format!("larger than MaxMessageSize, which is {}", server.max_message_size);
-        error(reading, "WebSocketServer.MaxFrameSize", message);
+        error(reading, &["WebSocketServer.MaxFrameSize", "WebSocketServer.MaxMessageSize"], message);
     }
     if outbound.max_bytes_total < outbound.max_bytes_per_connection {
         let message = format!("less than MaxBytesPerConnection, which is {}", outbound.max_bytes_per_connection);
-        error(reading, "Outbound.MaxBytesTotal", message);
+        error(reading, &["Outbound.MaxBytesTotal", "Outbound.MaxBytesPerConnection"], message);
     }
     if outbound.max_bytes_per_connection < server.max_message_size {
         let message = format!(
@@ -47,12 +48,16 @@ fn check_access(server: &WebSocketServer, reading: &mut Reading<'_>) {
     }
 }
 
-fn error(reading: &mut Reading<'_>, path: &str, message: impl Into<String>) {
-    let place = reading.place(path);
-    reading.errors.push(place, path, message);
+/// Reports an error at the first of the keys, unless one of them is wrong by itself already.
+fn error(reading: &mut Reading<'_>, keys: &[&str], message: impl Into<String>) {
+    if keys.iter().any(|key| reading.errors.concern(key)) {
+        return;
+    }
+    if let Some(path) = keys.first() {
+        reading.errors.push(reading.place(path), *path, message);
+    }
 }
 
 fn warn(reading: &mut Reading<'_>, path: &str, message: impl Into<String>) {
-    let place = reading.place(path);
-    reading.warnings.push(place, path, message);
+    reading.warnings.push(reading.place(path), path, message);
 }

@@ -44,7 +44,7 @@ impl Logging {
             file: r.optional(
                 "File",
                 &open("a path"),
-                "The log file, added to and reopened on SIGHUP. Empty: standard error.",
+                "The log file; lines are added to it. Empty: standard error.",
                 reader::path,
             ),
             queue_lines: r.count(

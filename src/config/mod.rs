@@ -114,10 +114,7 @@ impl Config {
         syntax::check_duplicates(text, &root, "", &mut reading.errors);
         reading.older = older::find(text, &root, &mut reading.errors, &mut reading.warnings);
         let config = reading.read(Some(&root), Config::read);
-        // What goes together is looked at once every part is what it should be.
-        if reading.errors.is_empty() {
-            cross::check(&config, &mut reading);
-        }
+        cross::check(&config, &mut reading);
         if !reading.errors.is_empty() {
             return Err(reading.errors.into_problems(text, file));
         }
@@ -129,7 +126,7 @@ impl Config {
             "DataDir",
             ("data", "data".into()),
             &open("a path"),
-            "The directory of the keys file and the store. Made if it is not there.",
+            "The directory of the keys file and the store.",
             reader::path,
         );
         let server_name = r.text(

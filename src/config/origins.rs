@@ -22,8 +22,8 @@ pub(super) fn read(r: &mut Reader<'_, '_>) -> Origins {
         "AllowedOrigins",
         (&["*"], ORIGINS),
         &open("an origin like \"https://example.org:8443\", or \"*\""),
-        "Pages whose scripts may connect, by their `Origin`. `\"*\"`: all. Empty: those that come from the same host \
-         and port. Programs send no `Origin` and are not held by this.",
+        "Pages whose scripts may connect, by their `Origin`: these alone. `\"*\"`: all. Empty: those that come from the \
+         same host and port. Programs send no `Origin` and are not held by this.",
         parse_origin,
     );
     if listed.iter().any(|origin| origin == "*") {

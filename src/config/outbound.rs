@@ -41,7 +41,7 @@ impl Outbound {
                     (256 * MIB).max(max_bytes_per_connection as u64),
                     "`268435456` (256 MiB), or `MaxBytesPerConnection` if that is larger",
                 ),
-                "Bytes that may wait for all connections together. What several peers wait for is counted for each.",
+                "Bytes that may wait for all connections together.",
             ),
         }
     }

@@ -61,8 +61,17 @@ impl Findings {
         }
     }
 
+    /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Whether one of them is about this key, or an item of it.
+    pub(super) fn concern(&self, path: &str) -> bool {
+        let is_about = |found: &Finding| {
+            found.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        };
+        self.found.iter().any(is_about)
     }
 
     /// Whether further ones are only counted.

@@ -14,7 +14,7 @@ pub(super) fn read(r: &mut Reader<'_, '_>) -> Vec<String> {
         "Protocols",
         (&["hydrogen-protocol", "hydrogen"], PROTOCOLS),
         &open("a subprotocol's name, like \"hydrogen\""),
-        "Names of the WebSocket subprotocol. The first one of the client's list that stands here is chosen and echoed.",
+        "Names of the WebSocket subprotocol. A client offers one of them, and the one chosen is echoed.",
         parse_protocol,
     );
     for (index, name) in names.iter().enumerate() {

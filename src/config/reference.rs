@@ -62,7 +62,9 @@ fn older(page: &mut String) {
     for (path, fate) in OLDER {
         let today = match fate {
             Fate::Renamed(new) => format!("`{new}`"),
-            Fate::Replaced(new) => format!("`{new}`: `true` is `\"*\"`, unless `Interface` is given"),
+            Fate::Replaced(new) => format!(
+                "`{new}`, unless that is given: `true` is `\"*\"`, `false` is `\"::\"` with `EnableIPv6` and no listener without"
+            ),
             Fate::Group => "its other keys are not used".into(),
             Fate::Unused(Some(see)) => format!("not used; see `{see}`"),
             Fate::UnusedObject(see) => format!("an object of this name is not used; see `{see}`"),

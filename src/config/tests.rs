@@ -273,6 +273,14 @@ fn what_does_not_go_together_is_told() {
     ] {
         assert_eq!(problems(&text), [expected], "{text}");
     }
+    // A value that is wrong by itself is not held against others.
+    for (member, problem_count) in [
+        ("\"SecureMode\": \"tls\", \"KeyPath\": 1, \"CertificatePath\": \"c\"", 1),
+        ("\"MaxFrameSize\": 2097152, \"MaxMessageSize\": 0", 1),
+        ("\"MaxFrameSize\": 2097152, \"MaxDepth\": 0", 2),
+    ] {
+        assert_eq!(problems(&section("WebSocketServer", member)).len(), problem_count, "{member}");
+    }
     for (text, expected) in [
         (
             section("WebSocketServer", "\"PingInterval\": 120"),

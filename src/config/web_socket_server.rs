@@ -40,7 +40,7 @@ pub struct WebSocketServer {
     pub auth_per_message: bool,
     /// Pages that may connect.
     pub allowed_origins: Origins,
-    /// Names of the subprotocol, in the order of preference.
+    /// Names of the subprotocol.
     pub protocols: Vec<String>,
     /// Whether the echo dialect is served.
     pub echo: bool,
@@ -95,8 +95,8 @@ pub enum SecureMode {
 pub enum SessionEvent {
     /// As the first message of the connection.
     Connect,
-    /// Before the answer to the first command of this protocol: for older clients, which take the
-    /// first message for the answer to their own.
+    /// With the first command, and not before: older clients, which send none and take the first
+    /// message for the answer to their own, never get it.
     FirstCommand,
 }
 
@@ -141,8 +141,8 @@ impl WebSocketServer {
             "SessionEvent",
             &[("connect", SessionEvent::Connect), ("first_command", SessionEvent::FirstCommand)],
             ("connect", SessionEvent::Connect),
-            "When the event `system.session` is sent: on connecting, or before the answer to the first command. The \
-             latter is for older clients, which take the first message for the answer to their own.",
+            "When the event `system.session` is sent: on connecting, or not before the client's first command. The \
+             latter is for older clients, which send none and take the first message for the answer to their own.",
         );
         let idle_timeout = r.seconds(
             "IdleTimeout",
@@ -170,8 +170,7 @@ impl WebSocketServer {
             "MaxConnections",
             1..=1_000_000,
             10_000,
-            "Connections at a time. Each takes a file descriptor; the process's limit is raised as far as it may be. \
-             One more is answered with 503.",
+            "Connections at a time. Each takes a file descriptor. One more is answered with 503.",
         );
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         let thread_pool_size = r.count(
@@ -201,12 +200,8 @@ impl WebSocketServer {
             64,
             "Bad messages after which a connection is closed with 1008. 0: never.",
         );
-        let max_in_flight = r.count(
-            "MaxInFlight",
-            1..=65_536,
-            256,
-            "Commands of one connection that may wait for their answers. Beyond it the connection is not read.",
-        );
+        let max_in_flight =
+            r.count("MaxInFlight", 1..=65_536, 256, "Commands of one connection that may wait for their answers.");
         WebSocketServer {
             enabled: listen.enabled,
             port: listen.port,
@@ -259,7 +254,7 @@ fn read_secure_mode(r: &mut Reader<'_, '_>) -> SecureMode {
         return SecureMode::None;
     }
     for (name, path) in [("CertificatePath", &certificate), ("KeyPath", &key)] {
-        if path.is_none() {
+        if path.is_none() && !r.reading.errors.concern(&r.path_of(name)) {
             r.error_at(name, "SecureMode", "needed with SecureMode \"tls\"");
         }
     }

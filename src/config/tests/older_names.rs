@@ -113,3 +113,19 @@ fn the_table_names_keys_that_exist() {
         assert!(reading.keys.iter().any(|key| key.path == *new), "{path}: {new}");
     }
 }
+
+#[test]
+fn an_older_configuration_starts_as_it_did() {
+    let (config, warnings) = loaded(
+        "{\"Server\": {\"ServerName\": \"old\"}, \"WebServer\": {\"Port\": 5230}, \"WebSocketServer\": {\"Port\": 5231,
+          \"EnableIPv4\": \"${env.YES}\", \"EnableIPv6\": true, \"Protocol\": \"hydrogen\", \"Key\": \"${env.WEBSOCKET_KEY}\",
+          \"MaxMessageSize\": 2048, \"ConnectionTimeouts\": {\"ExitWaitSeconds\": 3}}}",
+    );
+    let server = &config.web_socket_server;
+    assert_eq!(config.server_name, "old");
+    assert_eq!(server.addresses(), ["0.0.0.0:5231".parse().unwrap(), "[::]:5231".parse::<SocketAddr>().unwrap()]);
+    assert_eq!(server.protocols, ["hydrogen"]);
+    assert!(server.enabled && server.auth_required && server.key.is_some());
+    assert_eq!((server.max_message_size, server.max_frame_size), (2048, 2048));
+    assert_eq!(warnings.len(), 5, "{warnings:?}");
+}
