@@ -1,5 +1,6 @@
 //! hydrogen: a self-hosted realtime server.
 
 pub mod base;
+pub mod config;
 pub mod engine;
 pub mod sys;

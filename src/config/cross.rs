@@ -1,0 +1,63 @@
+//! What must go together, across keys and sections.
+
+use super::protocols::ECHO;
+use super::reader::Reading;
+use super::{Config, WebSocketServer};
+
+/// Checks what was read. A value that is wrong by itself was reported and is its default here.
+pub(super) fn check(config: &Config, reading: &mut Reading<'_>) {
+    check_sizes(config, reading);
+    check_access(&config.web_socket_server, reading);
+    let server = &config.web_socket_server;
+    if server.ping_interval >= server.idle_timeout {
+        warn(
+            reading,
+            "WebSocketServer.PingInterval",
+            "not shorter than IdleTimeout: silent connections are closed before a ping is sent",
+        );
+    }
+    if server.echo && server.protocols.iter().any(|name| name == ECHO) {
+        let keys = ["WebSocketServer.Protocols", "WebSocketServer.Echo"];
+        error(reading, &keys, "\"echo\" is the echo dialect's name while Echo is true");
+    }
+}
+
+fn check_sizes(config: &Config, reading: &mut Reading<'_>) {
+    let (server, outbound) = (&config.web_socket_server, &config.outbound);
+    if server.max_frame_size > server.max_message_size {
+        let message = format!("larger than MaxMessageSize, which is {}", server.max_message_size);
+        error(reading, &["WebSocketServer.MaxFrameSize", "WebSocketServer.MaxMessageSize"], message);
+    }
+    if outbound.max_bytes_total < outbound.max_bytes_per_connection {
+        let message = format!("less than MaxBytesPerConnection, which is {}", outbound.max_bytes_per_connection);
+        error(reading, &["Outbound.MaxBytesTotal", "Outbound.MaxBytesPerConnection"], message);
+    }
+    if outbound.max_bytes_per_connection < server.max_message_size {
+        let message = format!(
+            "less than WebSocketServer.MaxMessageSize, which is {}: the largest messages cannot be passed on",
+            server.max_message_size
+        );
+        warn(reading, "Outbound.MaxBytesPerConnection", message);
+    }
+}
+
+fn check_access(server: &WebSocketServer, reading: &mut Reading<'_>) {
+    if !server.auth_required && !server.is_loopback() {
+        let message = "false, and the port can be reached from other machines: everyone may connect";
+        warn(reading, "WebSocketServer.AuthRequired", message);
+    }
+}
+
+/// Reports an error at the first of the keys, unless one of them is wrong by itself already.
+fn error(reading: &mut Reading<'_>, keys: &[&str], message: impl Into<String>) {
+    if keys.iter().any(|key| reading.errors.concern(key)) {
+        return;
+    }
+    if let Some(path) = keys.first() {
+        reading.errors.push(reading.place(path), *path, message);
+    }
+}
+
+fn warn(reading: &mut Reading<'_>, path: &str, message: impl Into<String>) {
+    reading.warnings.push(reading.place(path), path, message);
+}
