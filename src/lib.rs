@@ -3,4 +3,4 @@
 pub mod base;
 pub mod config;
 pub mod engine;
-pub mod sys;
+

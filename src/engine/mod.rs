@@ -6,7 +6,12 @@
 //! files, threads, clocks or random sources.
 
 pub mod auth;
+pub mod channel;
+pub mod conn;
+pub mod endpoint;
 pub mod http;
+pub mod outbound;
 pub mod topic;
 pub mod wire;
+pub mod work;
 pub mod ws;

@@ -4,6 +4,7 @@
 //! them: the key ring, the replay window, the throttle of failed credentials, the block list.
 //! It refuses to read files, clocks or random sources: texts, times and random bytes come in.
 
+pub mod access;
 pub mod blocks;
 pub mod call;
 pub mod file;
@@ -16,6 +17,7 @@ pub mod signature;
 pub mod throttle;
 pub mod token;
 
+pub use access::Access;
 pub use blocks::{Block, BlockList, Target};
 pub use call::CallPattern;
 pub use identity::{Identity, Source};

@@ -1,7 +1,5 @@
 //! What a step of a connection may look at and where its effects go.
 
-use std::net::IpAddr;
-
 use super::settings::Settings;
 use crate::base::{ConnId, Counters, Now};
 use crate::engine::auth::{Access, Throttle};
@@ -66,10 +64,5 @@ impl Cx<'_> {
     /// Hands one item to the connection's worker.
     pub fn submit(&mut self, conn: ConnId, item: Item) {
         self.batch(conn).items.push(item);
-    }
-
-    /// Whether the address is blocked.
-    pub fn is_blocked(&self, address: IpAddr) -> bool {
-        self.access.blocks.is_blocked(address, None, self.now.wall).is_some()
     }
 }

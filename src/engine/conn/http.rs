@@ -11,7 +11,7 @@ use super::websocket::WsPhase;
 use super::{Connection, Cx, Event, Phase, State, TimerKind};
 use crate::base::{Metric, Reason, limits};
 use crate::engine::auth::Identity;
-use crate::engine::http::{Answer, BodyDecoder, Head, HeadScan, Method, Refusal, parse_head, write_continue};
+use crate::engine::http::{Answer, BodyDecoder, CONTINUE, Head, HeadEnd, Method, Refusal, find_end, parse_head};
 use crate::engine::work::{Item, Opening, Request};
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ use std::sync::Arc;
 pub(super) struct HttpPhase {
     /// Bytes of a request that is partly here, and those behind it.
     buffer: Vec<u8>,
-    scan: HeadScan,
+    /// Bytes of the buffer that were searched for the head's end.
+    scanned: usize,
     /// The request whose body is arriving.
     pending: Option<Pending>,
     /// How the answer that is being made is to be written.
@@ -98,10 +99,16 @@ impl Connection {
     fn take_head(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
         let settings = cx.settings;
         let Some(http) = self.http() else { return Ok(false) };
-        let Some(span) = http.scan.find_end(&http.buffer, &settings.head)? else { return Ok(false) };
-        let head = parse_head(&http.buffer[span.clone()], &settings.head)?;
-        http.buffer.drain(..span.end);
-        http.scan = HeadScan::default();
+        let end = match find_end(&http.buffer, http.scanned, &settings.head)? {
+            HeadEnd::Complete { end } => end,
+            HeadEnd::Partial { scanned } => {
+                http.scanned = scanned;
+                return Ok(false);
+            }
+        };
+        let head = parse_head(&http.buffer[..end], &settings.head)?;
+        http.buffer.drain(..end);
+        http.scanned = 0;
         http.requests += 1;
         cx.counters.inc(Metric::HTTP_REQUESTS);
         self.enter(Event::RequestComplete, cx);
@@ -113,9 +120,7 @@ impl Connection {
             Verdict::Plain(identity) => {
                 let body = BodyDecoder::new(head.body, settings.body_bytes_max)?;
                 if head.expect_continue && !body.is_done() {
-                    let mut go_on = Vec::new();
-                    write_continue(&mut go_on);
-                    self.push_answer(go_on, cx);
+                    self.push_answer(CONTINUE.to_vec(), cx);
                 }
                 if let Some(http) = self.http() {
                     http.pending = Some(Pending { head, identity, body });
@@ -175,10 +180,10 @@ impl Connection {
 
     /// Answers with a refusal, and reads nothing more.
     fn refuse(&mut self, refusal: Refusal, cx: &mut Cx<'_>) {
-        cx.counters.inc(Metric::HTTP_REFUSALS.at(refusal.index()));
+        cx.counters.inc(refusal.metric());
         cx.counters.inc(Metric::error(refusal.code()));
         let mut out = Vec::with_capacity(512);
-        Answer::refusal(refusal).write(false, true, cx.now.wall, &mut out);
+        Answer::refusal(&refusal).write(false, true, cx.now.wall, &mut out);
         self.push_answer(out, cx);
         // What was judged is rejected; what never got so far, or broke its own framing, failed.
         let reason = refusal.reason();

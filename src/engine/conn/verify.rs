@@ -8,7 +8,7 @@ use super::{Cx, Settings};
 use crate::base::Metric;
 use crate::engine::auth::{Identity, Permissions};
 use crate::engine::http::{
-    Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching_protocols,
+    Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching,
 };
 
 /// What a request turned out to be.
@@ -31,10 +31,7 @@ pub(super) struct Admission {
 const RETRY_MS: u64 = 5_000;
 
 pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Verdict, Refusal> {
-    if let Some(block) = cx.access.blocks.is_blocked(address.ip(), None, cx.now.wall) {
-        cx.counters.inc(Metric::BLOCKED);
-        return Err(Refusal::Blocked(block.remaining_ms(cx.now.wall)));
-    }
+    check_block(address, None, cx)?;
     let Some(upgrade) = check_upgrade(head)? else {
         if cx.settings.is_endpoint(&head.path) {
             return Err(Refusal::UpgradeRequired);
@@ -59,19 +56,35 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
         if !identity.permissions.may_connect() {
             return Err(Refusal::Forbidden);
         }
-        if let Some(block) = cx.access.blocks.is_blocked(address.ip(), Some(&identity.name), cx.now.wall) {
-            cx.counters.inc(Metric::BLOCKED);
-            return Err(Refusal::Blocked(block.remaining_ms(cx.now.wall)));
-        }
+        check_block(address, Some(identity), cx)?;
     }
     let mut answer = Vec::with_capacity(192);
-    write_switching_protocols(&upgrade, protocol.as_deref(), &mut answer);
+    write_switching(&upgrade, protocol.as_deref(), None, &mut answer);
     Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol })))
+}
+
+fn everything_but_admin() -> Permissions {
+    // The texts are constants, and each is a permission.
+    Permissions::parse(&["connect", "subscribe:>", "publish:>", "call:>", "subscribe:system.>", "call:network.>"])
+        .unwrap_or_default()
+}
+
+/// A block that does not end is looked at again in an hour.
+const BLOCK_RETRY_MS: u64 = 3_600_000;
+
+fn check_block(address: SocketAddr, identity: Option<&Identity>, cx: &Cx<'_>) -> Result<(), Refusal> {
+    match cx.access.blocks.is_blocked(Some(address.ip()), identity, cx.now.wall) {
+        Some(block) => {
+            cx.counters.inc(Metric::BLOCKED);
+            Err(Refusal::Blocked(block.retry_after_ms(cx.now.wall).unwrap_or(BLOCK_RETRY_MS)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Who connects without a credential, where none is required: everything but administration.
 fn anonymous() -> Identity {
-    Identity::outside(Identity::ANONYMOUS_NAME, Permissions::everything_but_admin(), None)
+    Identity::outside(Identity::ANONYMOUS_NAME, everything_but_admin(), None)
 }
 
 fn websocket_identity(
@@ -80,7 +93,7 @@ fn websocket_identity(
     address: SocketAddr,
     cx: &mut Cx<'_>,
 ) -> Result<Option<Arc<Identity>>, Refusal> {
-    let shown = presented(head, &upgrade.protocols, cx.settings.query_key);
+    let shown = presented(head, Some(upgrade), cx.settings.query_key);
     if let Presented::None = shown {
         if !cx.settings.auth_required {
             return Ok(Some(Arc::new(anonymous())));
@@ -94,7 +107,7 @@ fn websocket_identity(
 
 /// A plain request may do without a credential, but not with a wrong one.
 fn plain_identity(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Option<Arc<Identity>>, Refusal> {
-    match presented(head, &[], cx.settings.query_key) {
+    match presented(head, None, cx.settings.query_key) {
         Presented::None => Ok(None),
         shown @ (Presented::Key(_) | Presented::Bearer(_) | Presented::Unreadable) => {
             authenticate(shown, address, cx).map(Some)
@@ -134,8 +147,7 @@ fn check_origin(upgrade: &Upgrade, head: &Head, settings: &Settings) -> Result<(
         Origins::Any => true,
         Origins::Listed(origins) => origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
         Origins::SameHost => {
-            let host = head.headers.first("host").unwrap_or_default();
-            origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host))
+            origin.split_once("://").is_some_and(|(_, own)| head.host.as_deref().is_some_and(|host| own.eq_ignore_ascii_case(host)))
         }
     };
     if allowed { Ok(()) } else { Err(Refusal::Origin) }

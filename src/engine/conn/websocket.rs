@@ -4,7 +4,7 @@ use super::{Connection, Cx, DialectId, Event, Phase, Settings, State, TimerKind}
 use crate::base::{ConnId, Metric, Reason};
 use crate::engine::outbound::Outbound;
 use crate::engine::work::Item;
-use crate::engine::ws::{self, Decoder, Flow, Incoming};
+use crate::engine::ws::{self, Decoder, Flow, Incoming, Role};
 use bytes::Bytes;
 
 /// What a connection holds once it is a WebSocket.
@@ -26,7 +26,7 @@ pub(super) struct WsPhase {
 impl WsPhase {
     pub(super) fn new(dialect: DialectId) -> WsPhase {
         WsPhase {
-            decoder: Decoder::default(),
+            decoder: Decoder::new(Role::Server),
             dialect,
             in_flight: 0,
             unread: Vec::new(),
@@ -59,7 +59,7 @@ impl Connection {
             return;
         }
         let id = self.id;
-        let closing = phase.close_sent;
+        let (closing, dialect) = (phase.close_sent, phase.dialect);
         let settings = cx.settings;
         let mut pongs_fit = true;
         let mut close = None;
@@ -69,14 +69,14 @@ impl Connection {
             Incoming::Text(text) if !closing => {
                 let batch = cx.batch(id);
                 batch.texts.push_str(text);
-                batch.items.push(Item::Text { conn: id, len: text.len() as u32 });
+                batch.items.push(Item::Text { conn: id, dialect, len: text.len() as u32 });
                 *in_flight += 1;
                 flow(*in_flight < settings.in_flight_max)
             }
             Incoming::Binary(bytes) if !closing => {
                 let batch = cx.batch(id);
                 batch.bytes.extend_from_slice(bytes);
-                batch.items.push(Item::Binary { conn: id, len: bytes.len() as u32 });
+                batch.items.push(Item::Binary { conn: id, dialect, len: bytes.len() as u32 });
                 *in_flight += 1;
                 flow(*in_flight < settings.in_flight_max)
             }
@@ -87,7 +87,8 @@ impl Connection {
             }
             Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,
             Incoming::Close { code, reason } => {
-                close = Some(ws::close_echo(code, reason));
+                // RFC 6455 5.5.1: the answer echoes the code that was received.
+                close = Some(ws::close(code.map(|code| (code, reason))));
                 Flow::Pause
             }
         });
@@ -160,10 +161,10 @@ impl Connection {
     }
 
     fn on_violation(&mut self, violation: ws::Violation, cx: &mut Cx<'_>) {
-        cx.counters.inc(Metric::WS_VIOLATIONS.at(violation as usize));
+        cx.counters.inc(violation.metric());
         // What waits would only delay the one thing that the peer must know.
         self.outbound.discard_events();
-        self.close(violation.reason(), violation.as_str(), cx);
+        self.close(violation.reason(), violation.text(), cx);
     }
 
     /// Starts the close handshake, once. `text` goes into the close frame.

@@ -132,7 +132,10 @@ impl Endpoint {
         for order in orders {
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
-                Order::Send { conn, frame, settles } => self.with(conn, now, |conn, cx| {
+                Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {
+                    if settles > 0 {
+                        cx.counters.record_ns(Metric::COMMAND_NS, cx.now.mono.since(received_at).as_nanos() as u64);
+                    }
                     conn.on_settled(settles);
                     conn.on_send(frame, cx);
                     conn.on_resume(cx);

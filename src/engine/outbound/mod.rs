@@ -16,22 +16,24 @@ use bytes::Bytes;
 use lane::LaneQueue;
 
 /// Which queue a frame waits in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Lane {
     /// Responses, HTTP answers and control frames: before everything else.
     Control,
     /// Events.
+    #[default]
     Events,
     /// Events that may wait for the others.
     Bulk,
 }
 
 /// What happens to an event that finds the connection's limit reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Overflow {
     /// The connection is closed with 1013.
+    #[default]
     Disconnect,
     /// The oldest events of the same policy make room.
     DropOldest,

@@ -26,6 +26,6 @@ pub use hash::owner;
 pub use pattern::{Pattern, PatternError, is_topic};
 pub use payload::Payload;
 pub use retained::Retained;
-pub use subscription::{Lane, Options, Overflow, SubKey, Target, TargetFlags};
+pub use subscription::{Options, SubKey, Target, TargetFlags};
 pub use table::{Epoch, Stamp, Topic};
 pub use topics::{Row, Swept, Topics};

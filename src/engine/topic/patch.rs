@@ -107,7 +107,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    use crate::engine::topic::{Lane, Overflow, TargetFlags};
+    use crate::engine::outbound::{Lane, Overflow};
+    use crate::engine::topic::TargetFlags;
 
     proptest! {
         #[test]

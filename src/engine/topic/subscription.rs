@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use crate::base::ConnId;
+use crate::engine::outbound::{Lane, Overflow, Policy};
 
 /// Names a subscription: its connection, and a number that is unique within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,26 +13,6 @@ pub struct SubKey {
     pub conn: ConnId,
     /// Which of its subscriptions.
     pub number: u32,
-}
-
-/// The outbound lane that a subscription's events take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lane {
-    /// Ordinary events.
-    #[default]
-    Events,
-    /// Events that yield to all others.
-    Bulk,
-}
-
-/// What happens when a connection's outbound queue is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// It is closed as a slow consumer.
-    #[default]
-    Disconnect,
-    /// Its oldest events are dropped, and it is told so.
-    DropOldest,
 }
 
 /// What a subscriber asked for.
@@ -59,7 +40,8 @@ impl TargetFlags {
     /// Packs the options.
     pub fn new(lane: Lane, overflow: Overflow, conflate: bool) -> TargetFlags {
         let lane = match lane {
-            Lane::Events => 0,
+            // Events never take the control lane.
+            Lane::Control | Lane::Events => 0,
             Lane::Bulk => Self::BULK,
         };
         let overflow = match overflow {
@@ -98,6 +80,13 @@ pub struct Target {
     pub conn: ConnId,
     /// How it wants the event.
     pub flags: TargetFlags,
+}
+
+impl Target {
+    /// How it wants the event, spelt out.
+    pub fn policy(&self) -> Policy {
+        Policy { lane: self.flags.lane(), overflow: self.flags.overflow(), conflate: self.flags.is_conflated() }
+    }
 }
 
 #[cfg(test)]

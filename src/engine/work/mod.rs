@@ -45,6 +45,8 @@ pub enum Item {
     Text {
         /// Who sent it.
         conn: ConnId,
+        /// What its connection speaks.
+        dialect: DialectId,
         /// Its size.
         len: u32,
     },
@@ -52,6 +54,8 @@ pub enum Item {
     Binary {
         /// Who sent it.
         conn: ConnId,
+        /// What its connection speaks.
+        dialect: DialectId,
         /// Its size.
         len: u32,
     },
@@ -102,6 +106,8 @@ pub enum Order {
         frame: Bytes,
         /// How many received messages this answers.
         settles: u32,
+        /// When the turn that read them began.
+        received_at: Mono,
     },
     /// Received messages are done with and get no answer.
     Settle {

@@ -19,6 +19,6 @@ pub mod violation;
 
 pub use close::is_close_code;
 pub use decoder::{Decoder, Flow, Incoming, Limits, Role};
-pub use encoder::FrameBuilder;
+pub use encoder::{FrameBuilder, close, ping, pong};
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 pub use violation::Violation;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::base::ReactorId;
-use crate::engine::topic::{Filter, Lane, Overflow, Target, TargetFlags};
+use crate::engine::outbound::{Lane, Overflow};
+use crate::engine::topic::{Filter, Target, TargetFlags};
 use serde_json::{Value, json};
 
 mod model;
