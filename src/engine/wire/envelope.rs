@@ -16,13 +16,13 @@ use super::timestamp;
 use crate::base::{Code, Error, Wall};
 
 pub(super) const ID: Rule = Rule { field: "id", holds: is_id, text: "has not 1 to 128 bytes" };
-const TYPE: Rule = Rule { field: "type", holds: |_| true, text: "" };
-const TIMESTAMP: Rule = Rule { field: "timestamp", holds: |_| true, text: "" };
+const TYPE: Rule = Rule::any("type");
+const TIMESTAMP: Rule = Rule::any("timestamp");
 const CHANNEL: Rule = Rule { field: "channel", holds: is_channel, text: "is not of the form [a-z][a-z0-9_-]{0,63}" };
 const ACTION: Rule =
     Rule { field: "action", holds: is_action, text: "is not [a-z0-9_] words joined by dots, up to 128 bytes" };
-const TOKEN: Rule = Rule { field: "auth.token", holds: |_| true, text: "" };
-const SIGNATURE: Rule = Rule { field: "auth.signature", holds: |_| true, text: "" };
+const TOKEN: Rule = Rule::any("auth.token");
+const SIGNATURE: Rule = Rule::any("auth.signature");
 
 /// One message from a client.
 #[derive(Clone, Debug)]

@@ -53,6 +53,11 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// Any string will do.
+    pub(super) const fn any(field: &'static str) -> Rule {
+        Rule { field, holds: |_| true, text: "" }
+    }
+
     /// The field, if it is there.
     pub(super) fn optional<'a>(self, value: Option<Raw<'a>>) -> Result<Option<Cow<'a, str>>, Error> {
         value.map(|value| self.read(value)).transpose()

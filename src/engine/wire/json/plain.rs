@@ -15,7 +15,7 @@ pub(in crate::engine::wire) fn plain_len(bytes: &[u8]) -> usize {
         return plain;
     }
     let mut at = HEAD;
-    // A block without branches inside is compiled to vector instructions.
+    // A block without branches inside is compiled to vector instructions: hence `|`, never `||`.
     while let Some(block) = bytes[at..].first_chunk::<32>() {
         if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
             break;
@@ -38,7 +38,7 @@ fn words(bytes: &[u8]) -> usize {
 }
 
 fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 /// The high bit of every special byte. A borrow can mark bytes above a special one by mistake,

@@ -109,7 +109,7 @@ fn object_of(keys: impl Iterator<Item = String>) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn generated_texts_are_judged_as_the_oracle_judges(text in object_text()) {
@@ -145,11 +145,15 @@ proptest! {
 
     #[test]
     fn members_are_handed_out_as_serde_json_reads_them(text in object_text()) {
-        prop_assume!(is_accepted(&text, DEPTH));
         let mut seen = Vec::new();
-        Scanner::default().scan_members(&text, DEPTH, |key, value| seen.push((key.to_owned(), value.as_raw()))).unwrap();
-        let expected = serde_json::from_str::<Members>(&text).unwrap().0;
-        prop_assert_eq!(seen, expected.into_iter().map(|(key, value)| (key, value.get())).collect::<Vec<_>>());
+        let scanned =
+            Scanner::default().scan_members(&text, DEPTH, |key, value| seen.push((key.to_owned(), value.as_raw())));
+        if let Ok(Members(members)) = serde_json::from_str::<Members>(&text) {
+            let members: Vec<(String, &str)> = members.into_iter().map(|(key, value)| (key, value.get())).collect();
+            // Before a fault, the members up to it.
+            let expected = if scanned.is_ok() { &members[..] } else { &members[..seen.len()] };
+            prop_assert_eq!(&seen[..], expected);
+        }
     }
 
     #[test]
