@@ -3,4 +3,3 @@
 pub mod base;
 pub mod config;
 pub mod engine;
-

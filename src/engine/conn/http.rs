@@ -145,8 +145,7 @@ impl Connection {
         }
         let Pending { head, identity, .. } = pending;
         let last = http.close_after || cx.gauge.draining || http.requests >= limits::HTTP_REQUESTS_PER_CONNECTION;
-        http.awaiting =
-            Some(Awaiting { head_only: head.method == Method::Head, keep_alive: head.keep_alive && !last });
+        http.awaiting = Some(Awaiting { head_only: head.method == Method::Head, keep_alive: head.keep_alive && !last });
         self.timers.clear(TimerKind::Handshake);
         cx.requests.push(Request { conn: id, head, identity });
         Ok(false)

@@ -253,7 +253,8 @@ mod tests {
             let mut seen = vec![*start];
             let mut index = 0;
             while index < seen.len() {
-                for next in Event::ALL.iter().filter_map(|event| seen[index].next(*event)) {
+                let here = seen[index];
+                for next in Event::ALL.iter().filter_map(|event| here.next(*event)) {
                     if !seen.contains(&next) {
                         seen.push(next);
                     }

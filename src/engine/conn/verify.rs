@@ -7,9 +7,7 @@ use super::settings::{DialectId, Origins};
 use super::{Cx, Settings};
 use crate::base::Metric;
 use crate::engine::auth::{Identity, Permissions};
-use crate::engine::http::{
-    Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching,
-};
+use crate::engine::http::{Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching};
 
 /// What a request turned out to be.
 pub(super) enum Verdict {
@@ -41,8 +39,7 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
     if cx.gauge.draining {
         return Err(Refusal::Draining(RETRY_MS));
     }
-    let (dialect, protocol) =
-        cx.settings.choose_dialect(&upgrade.protocols, &head.path).ok_or(Refusal::NotFound)?;
+    let (dialect, protocol) = cx.settings.choose_dialect(&upgrade.protocols, &head.path).ok_or(Refusal::NotFound)?;
     check_origin(&upgrade, head, cx.settings)?;
     if cx.gauge.websockets >= cx.settings.connections_max {
         return Err(Refusal::ServerFull(RETRY_MS));
@@ -146,9 +143,9 @@ fn check_origin(upgrade: &Upgrade, head: &Head, settings: &Settings) -> Result<(
     let allowed = match &settings.origins {
         Origins::Any => true,
         Origins::Listed(origins) => origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
-        Origins::SameHost => {
-            origin.split_once("://").is_some_and(|(_, own)| head.host.as_deref().is_some_and(|host| own.eq_ignore_ascii_case(host)))
-        }
+        Origins::SameHost => origin
+            .split_once("://")
+            .is_some_and(|(_, own)| head.host.as_deref().is_some_and(|host| own.eq_ignore_ascii_case(host))),
     };
     if allowed { Ok(()) } else { Err(Refusal::Origin) }
 }

@@ -77,8 +77,7 @@ impl LaneQueue {
             return None;
         }
         let index = self.entries.iter().position(|entry| {
-            entry.droppable
-                && (!low_only || matches!(&entry.payload, Payload::Event(event) if event.low_priority))
+            entry.droppable && (!low_only || matches!(&entry.payload, Payload::Event(event) if event.low_priority))
         })?;
         if index == 0 {
             return self.pop();

@@ -1,0 +1,1 @@
+//! What the endpoint does, seen from outside.
