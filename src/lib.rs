@@ -2,4 +2,6 @@
 
 pub mod base;
 pub mod config;
+pub mod dialect;
 pub mod engine;
+pub mod sys;

@@ -115,7 +115,14 @@ impl Hydrogen {
     }
 
     /// Sends an event that is for one session alone, on a topic of the channel `system`.
-    pub(super) fn tell(&mut self, conn: ConnId, action: &str, data: &serde_json::Value, now: Now, out: &mut Outbox<Peer>) {
+    pub(super) fn tell(
+        &mut self,
+        conn: ConnId,
+        action: &str,
+        data: &serde_json::Value,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
         let Some(session) = self.sessions.of_mut(conn) else { return };
         session.own_events += 1;
         let head = EventHead {

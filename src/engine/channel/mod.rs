@@ -131,8 +131,8 @@ pub trait Session {
     fn unsubscribe(&mut self, patterns: &[Pattern]) -> Outcome;
     /// Publishes as the caller.
     fn publish(&mut self, publish: Publish<'_>) -> Outcome;
-    /// The events that a topic keeps.
-    fn history(&mut self, topic: &str) -> Outcome;
+    /// The events that a topic keeps, those after an offset.
+    fn history(&mut self, topic: &str, since: Option<u64>) -> Outcome;
     /// Who is subscribed to a topic.
     fn presence(&mut self, topic: &str, page: Page) -> Outcome;
     /// One page of an admin list.

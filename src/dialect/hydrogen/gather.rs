@@ -1,0 +1,143 @@
+//! Answers that several workers have a part in.
+
+use super::{Hydrogen, Peer};
+use crate::base::{Code, Error, Now};
+use crate::engine::channel::Page;
+use crate::engine::work::Outbox;
+
+/// One worker's part of an answer.
+#[derive(Debug)]
+pub enum Part {
+    /// It is done, and there is nothing to say.
+    Done,
+    /// It is not.
+    Failed(Error),
+    /// The whole answer, encoded.
+    Answer(Box<str>),
+    /// So many.
+    Count(u64),
+    /// Rows of a list, in order.
+    Rows(Vec<Row>),
+}
+
+/// A row of an admin list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    /// What the list is ordered by, and continued after.
+    pub key: String,
+    /// One JSON object, encoded.
+    pub json: Box<str>,
+}
+
+/// What is collected for one command.
+#[derive(Debug)]
+pub(super) struct Gather {
+    /// Parts that are still to come.
+    pub waits: usize,
+    /// The first failure.
+    pub failed: Option<Error>,
+    pub kind: Kind,
+}
+
+/// How the parts become an answer.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The answer is known once all are done.
+    All(Box<str>),
+    /// One part is the answer.
+    One(Option<Box<str>>),
+    /// A sum, under this name.
+    Sum(&'static str, u64),
+    /// A page of rows.
+    Rows(Vec<Row>, Page),
+}
+
+impl Gather {
+    pub(super) fn new(waits: usize, kind: Kind) -> Gather {
+        Gather { waits, failed: None, kind }
+    }
+
+    pub(super) fn add(&mut self, part: Part) {
+        self.waits = self.waits.saturating_sub(1);
+        match (part, &mut self.kind) {
+            (Part::Failed(error), _) => {
+                self.failed.get_or_insert(error);
+            }
+            (Part::Answer(answer), Kind::One(one)) => *one = Some(answer),
+            (Part::Count(count), Kind::Sum(_, sum)) => *sum += count,
+            (Part::Rows(more), Kind::Rows(rows, _)) => rows.extend(more),
+            (Part::Done | Part::Answer(_) | Part::Count(_) | Part::Rows(_), _) => {}
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<Box<str>, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        match self.kind {
+            Kind::All(answer) => Ok(answer),
+            Kind::One(Some(answer)) => Ok(answer),
+            Kind::One(None) => Err(Error::new(Code::Unavailable, "no worker answered")),
+            Kind::Sum(_, 0) => Err(Error::new(Code::NotFound, "there is no such connection")),
+            Kind::Sum(name, sum) => Ok(format!("{{\"{name}\":{sum}}}").into()),
+            Kind::Rows(rows, page) => Ok(page_of(rows, &page)),
+        }
+    }
+}
+
+/// `{"items":[…],"next":…}`: the first rows in order, and where the next page begins.
+pub(super) fn page_of(mut rows: Vec<Row>, page: &Page) -> Box<str> {
+    rows.sort_unstable();
+    let more = rows.len() > page.limit;
+    rows.truncate(page.limit);
+    let next = rows.last().filter(|_| more).map(|row| row.key.clone());
+    let items: Vec<&str> = rows.iter().map(|row| &*row.json).collect();
+    format!("{{\"items\":[{}],\"next\":{}}}", items.join(","), serde_json::json!(next)).into()
+}
+
+impl Hydrogen {
+    /// One worker's part has come.
+    pub(super) fn on_part(&mut self, ticket: u64, part: Part, now: Now, out: &mut Outbox<Peer>) {
+        let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.as_mut()) else { return };
+        gather.add(part);
+        if gather.waits > 0 {
+            return;
+        }
+        let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.take()) else { return };
+        self.finish(ticket, gather.finish(), now, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(keys: &[&str]) -> Part {
+        Part::Rows(keys.iter().map(|key| Row { key: (*key).into(), json: format!("\"{key}\"").into() }).collect())
+    }
+
+    #[test]
+    fn pages_are_merged_in_order_and_say_where_they_go_on() {
+        let page = Page { after: None, limit: 3 };
+        let mut gather = Gather::new(2, Kind::Rows(Vec::new(), page));
+        gather.add(rows(&["b", "d", "e"]));
+        gather.add(rows(&["a", "c"]));
+        assert_eq!(&*gather.finish().unwrap(), r#"{"items":["a","b","c"],"next":"c"}"#);
+    }
+
+    #[test]
+    fn the_last_page_has_no_next() {
+        let page = Page { after: None, limit: 3 };
+        let mut gather = Gather::new(1, Kind::Rows(Vec::new(), page));
+        gather.add(rows(&["a"]));
+        assert_eq!(&*gather.finish().unwrap(), r#"{"items":["a"],"next":null}"#);
+    }
+
+    #[test]
+    fn one_failure_is_the_answer() {
+        let mut gather = Gather::new(2, Kind::All("{}".into()));
+        gather.add(Part::Failed(Error::new(Code::Unavailable, "full")));
+        gather.add(Part::Done);
+        assert_eq!(gather.finish().unwrap_err().code, Code::Unavailable);
+    }
+}
