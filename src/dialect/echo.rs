@@ -8,6 +8,11 @@ use crate::engine::ws::encoder;
 const ECHO_IN: usize = 4;
 const ECHO_OUT: usize = 4;
 
+/// A connection was let in: it is ready at once.
+pub fn on_open<P>(conn: ConnId, out: &mut Outbox<P>) {
+    out.order(conn, Order::Ready { conn });
+}
+
 /// Sends a text message back.
 pub fn on_text<P>(conn: ConnId, text: &str, read_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
     send_back(conn, encoder::text(text.as_bytes()), read_at, counters, out);

@@ -186,6 +186,11 @@ impl<P> WorkerSender<P> {
         self.wake();
     }
 
+    /// Whether the calling thread is the worker itself.
+    pub fn is_own_thread(&self) -> bool {
+        self.parker.thread.get().is_some_and(|thread| thread.id() == std::thread::current().id())
+    }
+
     /// Wakes the worker if it sleeps. Returns whether that was needed.
     pub fn wake(&self) -> bool {
         let needed = self.parker.asleep.swap(false, Ordering::SeqCst);

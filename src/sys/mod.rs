@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod keyfile;
+pub mod log;
 pub mod mailbox;
 pub mod reactor;
 pub mod tls;

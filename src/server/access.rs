@@ -1,0 +1,141 @@
+//! The keeper of the access snapshot: keys file, blocks, and telling everybody when they change.
+//!
+//! One service thread. It also emits the periodic `system.status_update`, and feeds the service
+//! manager's watchdog, since those are timers of the same kind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::status::StatusSource;
+use super::watch::Watchdog;
+use crate::base::{Code, Error, WorkerId};
+use crate::dialect::hydrogen::Peer;
+use crate::engine::auth::{Access, BlockList, Target};
+use crate::engine::channel::CompletionSink;
+use crate::engine::channel::Emitter;
+use crate::engine::work::{Completion, Control, Notice};
+use crate::sys::clock::Clock;
+use crate::sys::keyfile::Watcher;
+use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
+
+/// Between two looks at the keys file.
+const KEYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the keeper is sent.
+pub(super) enum ToKeeper {
+    /// From a shard.
+    Control(WorkerId, Control),
+    /// Look at the keys file now.
+    Reload,
+    /// End.
+    Stop,
+}
+
+pub(super) type KeeperQueue = Sender<ToKeeper>;
+
+/// The keeper's parts.
+pub(super) struct Keeper {
+    pub queue: Receiver<ToKeeper>,
+    pub keys: Watcher,
+    pub access: Arc<Access>,
+    pub reactors: Vec<ReactorSender>,
+    pub workers: Arc<Vec<WorkerSender<Peer>>>,
+    pub completions: Arc<dyn CompletionSink>,
+    pub clock: Clock,
+    pub status: Arc<StatusSource>,
+    pub status_interval: Option<Duration>,
+    pub emitter: Emitter,
+    pub watchdog: Option<Watchdog>,
+}
+
+impl Keeper {
+    pub(super) fn run(mut self) {
+        let mut status_at = self.status_interval.map(|interval| Instant::now() + interval);
+        let mut keys_at = Instant::now() + KEYS_INTERVAL;
+        loop {
+            let watchdog_at = self.watchdog.as_ref().map(Watchdog::next);
+            let next = [status_at, Some(keys_at), watchdog_at].into_iter().flatten().min().unwrap_or(keys_at);
+            match self.queue.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(ToKeeper::Control(worker, control)) => self.on_control(worker, control),
+                Ok(ToKeeper::Reload) => self.look_at_keys(),
+                Ok(ToKeeper::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if keys_at <= now {
+                keys_at = now + KEYS_INTERVAL;
+                self.look_at_keys();
+            }
+            if let (Some(at), Some(interval)) = (status_at, self.status_interval)
+                && at <= now
+            {
+                status_at = Some(now + interval);
+                let status = self.status.status(self.clock.now()).to_string();
+                // The name is a constant and a topic.
+                let _ = self.emitter.emit("status_update", status, false);
+            }
+            if let Some(watchdog) = &mut self.watchdog {
+                watchdog.on_time(now, &self.reactors, &self.workers);
+            }
+        }
+    }
+
+    fn look_at_keys(&mut self) {
+        match self.keys.poll() {
+            None => {}
+            Some(Ok((keys, warning))) => {
+                if let Some(warning) = warning {
+                    log::warn!("{warning}");
+                }
+                log::info!("the keys file changed and was read again");
+                let blocks = self.access.blocks.clone();
+                self.swap(Access { keys: Arc::new(keys), blocks });
+            }
+            Some(Err(error)) => log::error!("the keys file cannot be used, the keys from before stay: {error}"),
+        }
+    }
+
+    fn swap(&mut self, access: Access) {
+        self.access = Arc::new(access);
+        for reactor in &self.reactors {
+            reactor.send(ToReactor::Access(self.access.clone()));
+        }
+        for worker in self.workers.iter() {
+            worker.send(ToWorker::Notice(Notice::Access(self.access.clone())));
+        }
+    }
+
+    fn on_control(&mut self, worker: WorkerId, control: Control) {
+        let (ticket, result) = match control {
+            Control::Block { block, ticket } => {
+                let now = self.clock.now().wall;
+                let said = serde_json::json!({"blocked": block.target.to_string(),
+                    "until": block.until.map(|until| until.to_string())});
+                let list = self.access.blocks.with(block, now);
+                (ticket, self.swap_blocks(list.map_err(|why| Error::new(Code::BadData, why)), &said))
+            }
+            Control::Unblock { target, ticket } => {
+                let said = serde_json::json!({ "unblocked": target });
+                let parsed = Target::network(&target).or_else(|_| Target::identity(&target));
+                let list = parsed
+                    .map_err(|why| Error::new(Code::BadData, why))
+                    .and_then(|target| {
+                        let list = self.access.blocks.without(&target);
+                        list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"))
+                    });
+                (ticket, self.swap_blocks(list, &said))
+            }
+        };
+        self.completions.complete(worker, Completion { ticket, result });
+    }
+
+    fn swap_blocks(&mut self, list: Result<BlockList, Error>, said: &serde_json::Value) -> Result<Box<str>, Error> {
+        let blocks = list?;
+        self.status.on_blocks(blocks.len());
+        let keys = self.access.keys.clone();
+        self.swap(Access { keys, blocks });
+        Ok(said.to_string().into())
+    }
+}

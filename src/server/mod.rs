@@ -1,0 +1,21 @@
+//! The server: everything built from one configuration, wired together, and stopped in order.
+//!
+//! Owns the start and the end. It decides nothing about the protocol: reactors, workers and
+//! services do their work, and this ring only says who knows whom.
+
+mod access;
+mod build;
+mod delivery;
+mod first_start;
+mod routes;
+mod run;
+mod settings;
+pub mod shard;
+mod status;
+mod stop;
+mod watch;
+
+pub use build::{ServerBuilder, StartError};
+pub use run::{RunError, run};
+pub use settings::{hydrogen_settings, reactor_settings, topic_bounds};
+pub use stop::{Server, Stopper};

@@ -1,0 +1,113 @@
+//! From the configuration to what the pure rings are set to.
+
+use std::sync::Arc;
+
+use crate::config::{self, Config};
+use crate::dialect::hydrogen::{HydrogenSettings, MessageRate, SessionEvent};
+use crate::engine::auth::CallPattern;
+use crate::engine::conn::{Origins, Settings};
+use crate::engine::http::HeadLimits;
+use crate::engine::outbound::OutboundLimits;
+use crate::engine::topic::Bounds;
+use crate::engine::ws;
+
+/// The server's version, as `system.info` and the status tell it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Settings of the connections of one reactor: its share of what is bounded for all together.
+pub fn reactor_settings(config: &Config) -> Settings {
+    let server = &config.web_socket_server;
+    let reactors = server.io_threads.max(1);
+    Settings {
+        handshake_timeout: server.handshake_timeout,
+        keep_alive_timeout: config.http.keep_alive_timeout,
+        ping_interval: server.ping_interval,
+        idle_timeout: server.idle_timeout,
+        close_timeout: server.close_timeout,
+        connections_max: server.max_connections.div_ceil(reactors),
+        workers: server.thread_pool_size,
+        protocols: server.protocols.iter().map(|name| Arc::from(name.as_str())).collect(),
+        echo: server.echo,
+        auth_required: server.auth_required,
+        query_key: server.allow_query_key,
+        in_band_auth: server.allow_in_band_auth,
+        origins: match &server.allowed_origins {
+            config::Origins::Any => Origins::Any,
+            config::Origins::SameHost => Origins::SameHost,
+            config::Origins::Listed(origins) => Origins::Listed(origins.clone()),
+        },
+        head: HeadLimits { bytes: config.http.max_head_size, ..HeadLimits::default() },
+        body_bytes_max: config.http.max_body_size as u64,
+        frames: ws::Limits {
+            frame_bytes_max: server.max_frame_size,
+            message_bytes_max: server.max_message_size,
+            fragments_max: u32::try_from(server.max_fragments).unwrap_or(u32::MAX),
+        },
+        in_flight_max: u32::try_from(server.max_in_flight).unwrap_or(u32::MAX),
+        outbound: OutboundLimits {
+            bytes_max: config.outbound.max_bytes_per_connection,
+            frames_max: config.outbound.max_messages_per_connection,
+        },
+        outbound_total_max: config.outbound.max_bytes_total / reactors,
+        reconnect_spread: config.shutdown.reconnect_spread,
+    }
+}
+
+/// Settings of hydrogen-protocol.
+pub fn hydrogen_settings(config: &Config) -> HydrogenSettings {
+    let server = &config.web_socket_server;
+    let limits = serde_json::json!({
+        "message_bytes": server.max_message_size,
+        "frame_bytes": server.max_frame_size,
+        "depth": server.max_depth,
+        "in_flight": server.max_in_flight,
+        "subscriptions": config.topics.max_subscriptions_per_connection,
+        "outbound_bytes": config.outbound.max_bytes_per_connection,
+        "command_timeout_ms": server.command_timeout.as_millis() as u64,
+    });
+    HydrogenSettings {
+        server_name: config.server_name.clone(),
+        server_version: VERSION.to_owned(),
+        depth_max: server.max_depth,
+        bad_messages_max: server.max_bad_messages.unwrap_or(0),
+        subscriptions_max: config.topics.max_subscriptions_per_connection,
+        command_timeout: server.command_timeout,
+        session_event: match server.session_event {
+            config::SessionEvent::Connect => SessionEvent::Connect,
+            config::SessionEvent::FirstCommand => SessionEvent::FirstCommand,
+        },
+        auth_per_message: server.auth_per_message,
+        handshake_timeout: server.handshake_timeout,
+        // The configuration checked them as patterns; one that names no action matches none.
+        sensitive: config
+            .security
+            .sensitive_actions
+            .iter()
+            .filter_map(|pattern| CallPattern::parse(pattern.as_str()).ok())
+            .collect(),
+        signature_skew: config.security.signature_skew,
+        rate: config.rate_limit.messages_per_second.map(|per_second| MessageRate {
+            per_second: f64::from(per_second),
+            burst: f64::from(config.rate_limit.burst),
+        }),
+        topic_idle: config.topics.idle_topic_timeout,
+        ping: server.ping_interval,
+        idle: server.idle_timeout,
+        limits: limits.to_string().into(),
+    }
+}
+
+/// Bounds of one worker's topics: its share, with some room for an uneven spread.
+pub fn topic_bounds(config: &Config) -> Bounds {
+    let workers = config.web_socket_server.thread_pool_size.max(1);
+    let share = |all: usize| if workers == 1 { all } else { (all / workers).saturating_mul(2).min(all).max(1) };
+    let subscriptions =
+        config.web_socket_server.max_connections.saturating_mul(config.topics.max_subscriptions_per_connection);
+    Bounds {
+        topics: share(config.topics.max_topics),
+        subscriptions: subscriptions.max(1),
+        retained_values: share(config.topics.max_retained),
+        retained_bytes: share(config.topics.max_retained_bytes),
+        ..Bounds::default()
+    }
+}
