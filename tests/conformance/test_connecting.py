@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from harness import Client, Raw, Refused, eventually, grows
+from harness import Client, Raw, Refused, eventually, frame, grows
 from harness.client import check_error
 
 CONFIG = {"WebSocketServer": {"AllowQueryKey": True, "AllowedOrigins": ["https://good.example"]}}
@@ -235,8 +235,6 @@ async def test_words_and_lists_in_headers_are_read_as_lists(server):
 
 async def test_messages_behind_the_request_are_not_lost(server):
     async with await Raw.open(server) as raw:
-        from harness import frame
-
         await raw.send(raw.upgrade_request(server, server.admin).encode() + frame(1, '{"type":"k"}'))
         assert (await raw.answer()).status == 101
         while "keepalive_ok" not in await raw.text_frame():

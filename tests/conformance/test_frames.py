@@ -97,7 +97,7 @@ async def test_characters_may_be_cut_between_fragments(server):
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
 async def test_a_close_is_answered_in_kind(server, code):
-    async with grows(server, "connections_closed_total", reason="peer_closed"):
+    async with grows(server, "connections_closed_total", reason="peer_closed", exact=False):
         async with await Raw.websocket(server, server.admin) as raw:
             await raw.send(frame(CLOSE, close_payload(code, "bye ü".encode())))
             assert (await raw.close_frame())[0] in (code, 1000)
@@ -163,20 +163,20 @@ async def test_half_a_request_then_the_end(server):
 
 
 async def test_the_end_without_a_close_frame(server):
-    async with grows(server, "connections_closed_total", reason="peer_eof"):
+    async with grows(server, "connections_closed_total", reason="peer_eof", exact=False):
         async with await Raw.websocket(server, server.admin):
             pass
 
 
 async def test_a_reset(server):
-    async with grows(server, "connections_closed_total", reason="peer_reset"):
+    async with grows(server, "connections_closed_total", reason="peer_reset", exact=False):
         raw = await Raw.websocket(server, server.admin)
         await raw.text_frame()
         raw.reset()
 
 
 async def test_half_a_frame_then_the_end(server):
-    async with grows(server, "connections_closed_total", reason="peer_eof"):
+    async with grows(server, "connections_closed_total", reason="peer_eof", exact=False):
         async with await Raw.websocket(server, server.admin) as raw:
             await raw.send(frame(TEXT, PING_MESSAGE)[:9])
 

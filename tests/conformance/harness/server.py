@@ -29,7 +29,7 @@ DEFAULTS = {
         "AuthRequired": True,
         "CloseTimeout": 2,
     },
-    "RateLimit": {"MessagesPerSecond": 1000000, "Burst": 1000000, "HandshakeFailures": 100000},
+    "RateLimit": {"MessagesPerSecond": 0, "HandshakeFailures": 0},
     "Logging": {"Level": "debug"},
 }
 
@@ -154,6 +154,15 @@ class Server:
         assert len(lines) == 1, f"the token alone is expected: {lines}"
         self.tokens[name] = lines[0].strip()
         return self.tokens[name]
+
+    def signing(self, name, kind, key):
+        """Registers how an identity signs: `ed25519` with a public key, or `hmac_sha256` with a secret."""
+        path = Path(self.config["DataDir"]) / "keys.json"
+        file = json.loads(path.read_text())
+        for record in file["keys"]:
+            if record["name"] == name:
+                record["signing"] = {kind: key}
+        path.write_text(json.dumps(file))
 
     def revoke(self, name):
         self.cli("key", "revoke", name, "--config", str(self.config_path))
