@@ -52,6 +52,9 @@ fn what_is_allowed_passes() {
         ("engine/wire/read.rs", "use super::tests; fn f<'a>(x: &'a str) -> &'a str { x }"),
         ("engine/wire/tests.rs", "use std::fs; use super::read;"),
         ("sys/mod.rs", "use crate::{base::Now, engine::wire::{self, read}}; use mio::Poll;"),
+        ("sys/a.rs", "use super::b::B; pub struct A; #[cfg(test)] mod tests;"),
+        ("sys/a/tests.rs", "use super::A;"),
+        ("sys/b.rs", "use super::a::A; pub struct B;"),
         ("cli/mod.rs", "use crate::sys; use std::fs::File; pub fn run() {}"),
     ]);
     assert!(found.is_empty(), "\n{}", found.join("\n"));
@@ -85,14 +88,15 @@ fn each_planted_violation_is_found() {
             "dialect/relay/a.rs:1: `crate::sys::Poll`: dialect may not name sys",
         ),
         (
-            &[("engine/a/mod.rs", "use crate::engine::b::X;"), ("engine/b.rs", "pub struct X; use super::a::Y;")],
-            "cycle between engine::a, engine::b:\n    engine::a -> engine::b at engine/a/mod.rs:1\n    engine::b -> engine::a at engine/b.rs:1",
+            &[("engine/a/mod.rs", "use crate::engine::b::X;"), ("engine/b/mod.rs", "pub struct X; use super::a::Y;")],
+            "cycle between engine::a, engine::b:\n    engine::a -> engine::b at engine/a/mod.rs:1\n    engine::b -> engine::a at engine/b/mod.rs:1",
         ),
         (
             &[
                 ("base/mod.rs", "pub mod time; pub mod error; pub use error::Error;"),
-                ("base/time.rs", "use crate::base::Error; pub struct Now;"),
-                ("base/error.rs", "use super::time::Now; pub struct Error;"),
+                ("base/time/mod.rs", "use crate::base::Error; pub struct Now;"),
+                ("base/error.rs", "mod code; use super::time::Now; pub struct Error;"),
+                ("base/error/code.rs", ""),
             ],
             "cycle between base::error, base::time:",
         ),

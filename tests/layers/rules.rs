@@ -74,12 +74,14 @@ struct Tree<'a> {
     files: BTreeMap<Module, (&'a str, Source)>,
     /// Names that a module's own `use` brings in, for paths that go through it.
     binds: BTreeMap<(Module, String), Path>,
+    /// Modules that are compiled for tests alone.
+    tests: BTreeSet<Module>,
 }
 
 /// Everything that is wrong with these files (path below `src`, text), one line each.
 pub fn violations(files: &BTreeMap<String, String>) -> Vec<String> {
     let mut out = Vec::new();
-    let mut tree = Tree { files: BTreeMap::new(), binds: BTreeMap::new() };
+    let mut tree = Tree { files: BTreeMap::new(), binds: BTreeMap::new(), tests: BTreeSet::new() };
     for (name, text) in files {
         let lines = text.lines().count();
         if lines > LINES_MAX {
@@ -100,7 +102,7 @@ pub fn violations(files: &BTreeMap<String, String>) -> Vec<String> {
             }
         }
     }
-    let tests: BTreeSet<Module> = tree
+    tree.tests = tree
         .files
         .iter()
         .flat_map(|(module, (_, source))| source.test_modules.iter().map(|name| child(module, name)))
@@ -115,7 +117,7 @@ pub fn violations(files: &BTreeMap<String, String>) -> Vec<String> {
         if ring != UNSAFE {
             out.extend(source.unsafe_lines.iter().map(|line| format!("{name}:{line}: `unsafe` outside {UNSAFE}")));
         }
-        let in_tests = (0..module.len()).any(|end| tests.contains(&module[..=end]));
+        let in_tests = tree.is_test(module);
         for path in &source.paths {
             let place = format!("{name}:{}", path.line);
             let written = path.segments.join("::");
@@ -216,17 +218,28 @@ impl Tree<'_> {
         at
     }
 
-    /// The two folders (or, right under a ring, files) in which the modules' ways part; none if one lies within the
-    /// other, or if they are files of one folder.
+    /// The two folders in which the modules' ways part; none if one lies within the other, or if one is a file of the
+    /// folder that they share.
     fn siblings(&self, from: &Module, to: &Module) -> Option<(Module, Module)> {
         let shared = from.iter().zip(to).take_while(|(a, b)| a == b).count();
         if shared == 0 || shared >= from.len() || shared >= to.len() {
             return None;
         }
         let (a, b) = (from[..=shared].to_vec(), to[..=shared].to_vec());
-        let folder =
-            |module: &Module| self.files.keys().any(|file| file.len() > module.len() && file.starts_with(module));
-        (shared == 1 || (folder(&a) && folder(&b))).then_some((a, b))
+        (self.is_folder(&a) && self.is_folder(&b)).then_some((a, b))
+    }
+
+    /// Whether a module is more than one file; its tests do not count.
+    fn is_folder(&self, module: &Module) -> bool {
+        self.files.iter().any(|(other, (name, _))| {
+            let is_inside = other.len() > module.len() && other.starts_with(module) && !self.is_test(other);
+            is_inside || (other == module && name.ends_with("/mod.rs"))
+        })
+    }
+
+    /// Whether a module is compiled for tests alone.
+    fn is_test(&self, module: &[String]) -> bool {
+        (0..module.len()).any(|end| self.tests.contains(&module[..=end]))
     }
 }
 
