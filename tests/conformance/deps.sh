@@ -34,7 +34,7 @@ install() {
   say "installing $*"
   refresh_lists
   as_root apt-get install -y -qq --no-install-recommends "$@" >>"$state/apt.log" 2>&1 ||
-    { say "$* cannot be installed: $(tail -n 1 "$state/apt.log")"; return 1; }
+    { say "$* cannot be installed: $(tail -n 1 "$state/apt.log" 2>/dev/null)"; return 1; }
 }
 
 want() { command -v "$1" >/dev/null || install "${@:2}"; }
