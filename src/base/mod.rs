@@ -3,6 +3,7 @@
 //! Owns no state and does no input or output. It names nothing above itself.
 
 pub mod counters;
+pub mod dialect;
 pub mod error;
 pub mod id;
 pub mod limits;
@@ -11,6 +12,7 @@ pub mod reason;
 pub mod time;
 
 pub use counters::{Counters, Figures};
+pub use dialect::DialectId;
 pub use error::{Category, Code, Error};
 pub use id::{ConnId, ReactorId, WorkerId};
 pub use metric::Metric;

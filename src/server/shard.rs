@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::base::{Counters, Mono, Now, WorkerId};
+use crate::base::{Counters, DialectId, Mono, Now, WorkerId};
 use crate::dialect::echo;
 use crate::dialect::hydrogen::{Hydrogen, Peer};
-use crate::engine::conn::DialectId;
 use crate::engine::work::{Batch, Completion, Emission, Item, Notice, Outbox, Shard};
 
 /// The dialects of one worker.

@@ -17,7 +17,7 @@ mod verify;
 mod websocket;
 
 pub use cx::{Cx, Gauge};
-pub use settings::{DialectId, Origins, Settings};
+pub use settings::{Origins, Settings};
 pub use state::{Event, State};
 pub use timers::{TimerKind, Timers};
 

@@ -3,29 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::DialectId;
 use crate::engine::http::HeadLimits;
 use crate::engine::outbound::OutboundLimits;
 use crate::engine::ws;
-
-/// What a connection speaks once it is a WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum DialectId {
-    /// Commands, events, responses and acks.
-    Hydrogen,
-    /// Everything comes back: for conformance suites, and for operators who test a proxy.
-    Echo,
-}
-
-impl DialectId {
-    /// All of them, in order.
-    pub const ALL: &'static [DialectId] = &[DialectId::Hydrogen, DialectId::Echo];
-
-    /// The name in metrics and in `system.info`.
-    pub fn as_str(self) -> &'static str {
-        crate::base::metric::DIALECTS[self as usize]
-    }
-}
 
 /// Which web pages may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,16 +81,5 @@ impl Settings {
     /// Whether a plain request for this path is told to upgrade.
     pub fn is_endpoint(&self, path: &str) -> bool {
         path == "/ws" || (self.echo && path == "/echo")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metric_labels_are_the_dialects_in_order() {
-        let names: Vec<&str> = DialectId::ALL.iter().map(|dialect| dialect.as_str()).collect();
-        assert_eq!(names, crate::base::metric::DIALECTS);
     }
 }

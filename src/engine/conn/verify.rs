@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::settings::{DialectId, Origins};
+use super::settings::Origins;
 use super::{Cx, Settings};
-use crate::base::Metric;
+use crate::base::{DialectId, Metric};
 use crate::engine::auth::{Identity, Permissions};
 use crate::engine::http::{Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching};
 

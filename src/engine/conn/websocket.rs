@@ -1,7 +1,7 @@
 //! The WebSocket part of a connection: frames in, the close handshake, pings and idleness.
 
-use super::{Connection, Cx, DialectId, Event, Phase, Settings, State, TimerKind};
-use crate::base::{ConnId, Metric, Reason};
+use super::{Connection, Cx, Event, Phase, Settings, State, TimerKind};
+use crate::base::{ConnId, DialectId, Metric, Reason};
 use crate::engine::outbound::Outbound;
 use crate::engine::work::Item;
 use crate::engine::ws::{self, Decoder, Flow, Incoming, Role};

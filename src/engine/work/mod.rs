@@ -10,11 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::auth::{Access, Identity};
-use super::conn::DialectId;
 use super::http::Answer;
 use super::outbound::{Dropped, EventFrame};
 use super::topic::Target;
-use crate::base::{ConnId, Error, Mono, Now, Reason, WorkerId};
+use crate::base::{ConnId, DialectId, Error, Mono, Now, Reason, WorkerId};
 
 /// The worker that a connection belongs to from Established on.
 pub fn worker_of(conn: ConnId, workers: usize) -> WorkerId {
