@@ -4,4 +4,5 @@ pub mod base;
 pub mod config;
 pub mod dialect;
 pub mod engine;
+pub mod server;
 pub mod sys;

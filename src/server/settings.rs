@@ -97,6 +97,15 @@ pub fn hydrogen_settings(config: &Config) -> HydrogenSettings {
     }
 }
 
+/// Settings of the channel `network`.
+pub fn network_settings(config: &Config) -> crate::sys::network::NetworkSettings {
+    crate::sys::network::NetworkSettings {
+        lookup_threads: config.network.lookup_threads,
+        name_lookup: config.network.name_lookup,
+        watch_interval: config.monitoring.network_interval,
+    }
+}
+
 /// Bounds of one worker's topics: its share, with some room for an uneven spread.
 pub fn topic_bounds(config: &Config) -> Bounds {
     let workers = config.web_socket_server.thread_pool_size.max(1);

@@ -139,13 +139,13 @@ impl Log for ByModule {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = record.args().to_string();
+        let mut text = record.args().to_string();
         if text.contains(|c: char| c.is_control()) {
-            let escaped: String = text.chars().flat_map(escape).collect();
-            self.inner.log(&record.to_builder().args(format_args!("{escaped}")).build());
-        } else {
-            self.inner.log(&record.to_builder().args(format_args!("{text}")).build());
+            text = text.chars().flat_map(escape).collect();
         }
+        let mut escaped = Record::builder();
+        escaped.metadata(record.metadata().clone());
+        self.inner.log(&escaped.args(format_args!("{text}")).build());
     }
 
     fn flush(&self) {}

@@ -17,7 +17,7 @@ use crate::engine::work::{Batch, Completion, Emission, Notice, Order};
 /// Batches of orders that a reactor's queue holds.
 const ORDER_BATCHES: usize = 1024;
 /// Batches of messages that a worker's queue holds.
-const MESSAGE_BATCHES: usize = 256;
+pub const MESSAGE_BATCHES: usize = 256;
 /// Other messages that a worker's queue holds.
 const WORKER_MESSAGES: usize = 4096;
 

@@ -7,6 +7,8 @@ pub mod clock;
 pub mod keyfile;
 pub mod log;
 pub mod mailbox;
+pub mod network;
+pub mod process;
 pub mod reactor;
 pub mod tls;
 pub mod worker;

@@ -34,6 +34,20 @@ impl Default for ThrottlePolicy {
     }
 }
 
+impl ThrottlePolicy {
+    /// So many failures in a minute are free; `None` for any number.
+    pub fn per_minute(failures: Option<u32>) -> ThrottlePolicy {
+        let usual = ThrottlePolicy::default();
+        match failures {
+            None => ThrottlePolicy { free_failures: u32::MAX, ..usual },
+            Some(failures) => {
+                let forgive_after = Duration::from_secs(60) / failures.max(1);
+                ThrottlePolicy { free_failures: failures, forgive_after, ..usual }
+            }
+        }
+    }
+}
+
 /// What counts as one address: an IPv4 address, or the /64 that a single IPv6 host has anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Prefix(u64);

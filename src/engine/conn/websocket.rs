@@ -21,6 +21,8 @@ pub(super) struct WsPhase {
     /// The server is stopping: nothing more is taken, and the close frame waits for the
     /// responses that are still owed.
     draining: bool,
+    /// The peer broke the protocol: its frames are read no more.
+    failed: bool,
 }
 
 impl WsPhase {
@@ -33,6 +35,7 @@ impl WsPhase {
             peer_closed: false,
             close_sent: false,
             draining: false,
+            failed: false,
         }
     }
 
@@ -165,6 +168,11 @@ impl Connection {
         // What waits would only delay the one thing that the peer must know.
         self.outbound.discard_events();
         self.close(violation.reason(), violation.text(), cx);
+        // RFC 6455 7.1.7: the connection is failed; nothing that follows can be understood, so
+        // the peer's close frame is not waited for.
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            phase.failed = true;
+        }
     }
 
     /// Starts the close handshake, once. `text` goes into the close frame.
@@ -204,7 +212,7 @@ impl Connection {
     /// Ends the connection once both close frames were seen and ours is out.
     pub(super) fn finish_close(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &self.phase else { return };
-        if self.state == State::Closing && phase.close_sent && phase.peer_closed && self.outbound.is_empty() {
+        if self.state == State::Closing && phase.close_sent && (phase.peer_closed || phase.failed) && self.outbound.is_empty() {
             self.enter(Event::CloseFinished, cx);
         }
     }
@@ -252,6 +260,16 @@ impl Connection {
             | State::Failed
             | State::Rejected
             | State::Closed => {}
+        }
+    }
+
+    /// Whether the peer may still be sending, so that closing the socket would reset what is under
+    /// way to it.
+    pub fn peer_may_send(&self) -> bool {
+        match (&self.phase, self.ending) {
+            (_, Some(Reason::PeerEof | Reason::PeerReset | Reason::HandshakeEof | Reason::HandshakeError)) => false,
+            (Phase::WebSocket(phase), _) => !phase.peer_closed,
+            (Phase::Http(_) | Phase::Discard, _) => true,
         }
     }
 

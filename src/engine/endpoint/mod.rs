@@ -263,7 +263,7 @@ impl Endpoint {
         let waiting = conn.outbound.bytes();
         self.gauge.outbound_bytes -= waiting;
         self.counters.add(Metric::OUTBOUND_DONE, waiting as u64);
-        let lingers = !conn.is_websocket() && !matches!(reason, Reason::HandshakeEof | Reason::HandshakeError);
+        let lingers = conn.peer_may_send();
         Some(Finished { conn: id, reason, lingers })
     }
 

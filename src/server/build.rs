@@ -1,0 +1,414 @@
+//! From a configuration to running threads.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::bounded;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::access::{Keeper, KeeperQueue, ToKeeper};
+use super::delivery::{StatusJob, StatusQueue, Workers};
+use super::first_start::{keys_path, make_data_dir};
+use super::routes::{Service, serve};
+use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds};
+use super::shard::Dialects;
+use super::status::{About, StatusSource};
+use super::stop::{Server, Threads};
+use super::watch::Watchdog;
+use crate::base::counters::Registry;
+use crate::base::{Counters, DialectId, ReactorId, WorkerId};
+use crate::config::{Config, SecureMode};
+use crate::dialect::hydrogen::system::{self, SystemChannel};
+use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Peer, Reports};
+use crate::engine::auth::{Access, Permissions, SharedKey, Throttle, ThrottlePolicy};
+use crate::engine::channel::{Channel, CompletionSink, Emitter, EventSink};
+use crate::engine::conn::Settings;
+use crate::engine::endpoint::Endpoint;
+use crate::sys::clock::Clock;
+use crate::sys::keyfile::{KeyFileError, Watcher};
+use crate::sys::mailbox::{
+    MESSAGE_BATCHES, ReactorReceiver, ReactorSender, Reactors, WorkerReceiver, WorkerSender, reactor_mailbox,
+    worker_mailbox,
+};
+use crate::sys::network::NetworkChannel;
+use crate::sys::reactor::{self, Reactor};
+use crate::sys::worker::{self, Worker};
+
+/// Requests that may wait for the status service.
+const STATUS_JOBS: usize = 1024;
+/// Requests that may wait for the keeper of the access snapshot.
+const KEEPER_JOBS: usize = 256;
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data folder cannot be made or written.
+    DataDir(std::path::PathBuf, io::Error),
+    /// The keys file cannot be used.
+    Keys(KeyFileError),
+    /// The keys cannot be used together, or the configured key is too weak.
+    Key(String),
+    /// The certificate or its key cannot be used.
+    Tls(String),
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// A channel cannot be registered.
+    Channel(ChannelsError),
+    /// A thread or a poll could not be made.
+    System(io::Error),
+    /// The configuration says that the server is not enabled.
+    Disabled,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::DataDir(path, error) => write!(f, "DataDir {}: {error}", path.display()),
+            StartError::Keys(error) => write!(f, "{error}"),
+            StartError::Key(why) => write!(f, "{why}"),
+            StartError::Tls(why) => write!(f, "TLS: {why}"),
+            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Channel(error) => write!(f, "{error}"),
+            StartError::System(error) => write!(f, "{error}"),
+            StartError::Disabled => f.write_str("WebSocketServer.Enabled is false: there is nothing to serve"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Builds a server: a configuration, and channels of the application's own.
+pub struct ServerBuilder {
+    config: Config,
+    channels: Vec<(String, Arc<dyn Channel>)>,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(config: Config) -> ServerBuilder {
+        ServerBuilder { config, channels: Vec::new() }
+    }
+
+    /// Registers a channel: commands with this name go to it, and topics that begin with it are
+    /// its to emit.
+    #[must_use]
+    pub fn channel(mut self, name: impl Into<String>, channel: impl Channel + 'static) -> ServerBuilder {
+        self.channels.push((name.into(), Arc::new(channel)));
+        self
+    }
+
+    /// Starts the server. It runs until it is stopped or dropped.
+    pub fn start(self) -> Result<Server, StartError> {
+        let config = self.config;
+        if !config.web_socket_server.enabled {
+            return Err(StartError::Disabled);
+        }
+        make_data_dir(&config.data_dir).map_err(|error| StartError::DataDir(config.data_dir.clone(), error))?;
+        let clock = Clock::default();
+        let (keys, access) = load_access(&config)?;
+        let tls = match &config.web_socket_server.secure_mode {
+            SecureMode::None => None,
+            SecureMode::Tls { certificate_path, key_path } => {
+                Some(crate::sys::tls::server_config(certificate_path, key_path).map_err(StartError::Tls)?)
+            }
+        };
+        let listeners = listen(&config)?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+
+        let mut wiring = Wiring::new(&config, clock).map_err(StartError::System)?;
+        let (status_send, status_receive) = bounded::<StatusJob>(STATUS_JOBS);
+        let reports: Arc<dyn Reports> = Arc::new(StatusQueue(status_send.clone()));
+        let network = NetworkChannel::new(super::settings::network_settings(&config));
+        let (channels, network) = self::channels(self.channels, &reports, network, &config)?;
+        let service_counters = wiring.registry.register();
+        let worker_counters: Vec<_> = (0..wiring.worker_inboxes.len()).map(|_| wiring.registry.register()).collect();
+        let reactor_counters: Vec<_> = (0..wiring.reactor_inboxes.len()).map(|_| wiring.registry.register()).collect();
+        let status = Arc::new(StatusSource::new(wiring.registry.clone(), about(&config), clock.now()));
+        let (keeper_send, keeper_receive) = bounded(KEEPER_JOBS);
+
+        let mut threads = Threads::default();
+        let workers = Arc::new(wiring.workers.clone());
+        let sink = Arc::new(Workers(workers.clone()));
+        let settings = Arc::new(hydrogen_settings(&config));
+        for (index, inbox) in wiring.worker_inboxes.drain(..).enumerate() {
+            let id = WorkerId(index as u16);
+            let counters = worker_counters[index].clone();
+            let shard = Seeds { config: &config, settings: &settings, access: &access, channels: &channels };
+            let shard = shard.plant(id, &sink, &reports, &counters, clock).map_err(StartError::System)?;
+            let reactors = wiring.reactors.clone();
+            let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, counters, clock);
+            let run = Worker::new(worker);
+            threads.workers.push(spawn(&format!("worker-{index}"), move || run.run())?);
+        }
+        let reactor_settings = Arc::new(reactor_settings(&config));
+        let mut listeners = Some(listeners);
+        for (index, (poll, inbox)) in wiring.reactor_inboxes.drain(..).enumerate() {
+            let id = ReactorId(index as u8);
+            let requests = status_send.clone();
+            let parts = reactor::Parts {
+                id,
+                poll,
+                listeners: listeners.take().unwrap_or_default(),
+                tls: tls.clone(),
+                inbox,
+                reactors: wiring.reactors.clone(),
+                workers: wiring.workers.clone(),
+                requests: Box::new(move |request| match requests.try_send(StatusJob::Http(request)) {
+                    Ok(()) => Ok(()),
+                    Err(error) => match error.into_inner() {
+                        StatusJob::Http(request) => Err(request),
+                        StatusJob::Report { .. } => Ok(()),
+                    },
+                }),
+                endpoint: endpoint(id, &config, &reactor_settings, &access, &reactor_counters[index]),
+                counters: reactor_counters[index].clone(),
+                clock,
+            };
+            let reactor = Reactor::new(parts).map_err(StartError::System)?;
+            threads.reactors.push(spawn(&format!("reactor-{index}"), move || {
+                if let Err(error) = reactor.run() {
+                    log::error!("reactor={index} ended: {error}");
+                }
+            })?);
+        }
+        let completions: Arc<dyn CompletionSink> = sink.clone();
+        let events: Arc<dyn EventSink> = sink;
+        let keeper = Keeper {
+            queue: keeper_receive,
+            keys,
+            access,
+            reactors: wiring.reactors.clone(),
+            workers: workers.clone(),
+            completions,
+            clock,
+            status: status.clone(),
+            status_interval: config.monitoring.status_interval,
+            emitter: Emitter::new("system", events.clone()),
+            watchdog: Watchdog::from_environment(),
+        };
+        threads.services.push(spawn("keeper", move || keeper.run())?);
+        let service = Service {
+            jobs: status_receive,
+            status: status.clone(),
+            public: config.security.public_status,
+            reactors: Reactors(Arc::new(wiring.reactors.clone())),
+            clock,
+            counters: service_counters,
+        };
+        threads.services.push(spawn("status", move || serve(&service))?);
+        channels.start(&events);
+        let is_tls = tls.is_some();
+        Ok(Server::new(addresses, is_tls, config.shutdown.drain_timeout, wiring.reactors, workers, status, threads, keeper_send, network))
+    }
+}
+
+/// The queues of all threads, made before any of them runs.
+struct Wiring {
+    registry: Registry,
+    reactors: Vec<ReactorSender>,
+    reactor_inboxes: Vec<(mio::Poll, ReactorReceiver)>,
+    workers: Vec<WorkerSender<Peer>>,
+    worker_inboxes: Vec<WorkerReceiver<Peer>>,
+}
+
+impl Wiring {
+    fn new(config: &Config, _clock: Clock) -> io::Result<Wiring> {
+        let mut wiring = Wiring {
+            registry: Registry::default(),
+            reactors: Vec::new(),
+            reactor_inboxes: Vec::new(),
+            workers: Vec::new(),
+            worker_inboxes: Vec::new(),
+        };
+        for _ in 0..config.web_socket_server.io_threads.max(1) {
+            let poll = mio::Poll::new()?;
+            let waker = mio::Waker::new(poll.registry(), reactor::WAKE)?;
+            let (send, receive) = reactor_mailbox(waker);
+            wiring.reactors.push(send);
+            wiring.reactor_inboxes.push((poll, receive));
+        }
+        for _ in 0..config.web_socket_server.thread_pool_size.max(1) {
+            let (send, receive) = worker_mailbox();
+            wiring.workers.push(send);
+            wiring.worker_inboxes.push(receive);
+        }
+        Ok(wiring)
+    }
+}
+
+/// What every worker's shard is made from.
+struct Seeds<'a> {
+    config: &'a Config,
+    settings: &'a Arc<HydrogenSettings>,
+    access: &'a Arc<Access>,
+    channels: &'a Arc<Channels>,
+}
+
+impl Seeds<'_> {
+    fn plant(
+        self,
+        worker: WorkerId,
+        sink: &Arc<Workers>,
+        reports: &Arc<dyn Reports>,
+        counters: &Arc<Counters>,
+        clock: Clock,
+    ) -> io::Result<Dialects> {
+        let mut seed = [0; 32];
+        SystemRandom::new().fill(&mut seed).map_err(|_| io::Error::other("the system gives no randomness"))?;
+        let hydrogen = Hydrogen::new(Parts {
+            worker,
+            workers: self.config.web_socket_server.thread_pool_size.max(1),
+            settings: self.settings.clone(),
+            access: self.access.clone(),
+            channels: self.channels.clone(),
+            completions: sink.clone(),
+            reports: reports.clone(),
+            counters: counters.clone(),
+            bounds: topic_bounds(self.config),
+            seed,
+            started: clock.now(),
+        });
+        Ok(Dialects::new(hydrogen, counters.clone()))
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "it only gives names to what start() has at hand")]
+fn worker_parts(
+    id: WorkerId,
+    shard: Dialects,
+    inbox: WorkerReceiver<Peer>,
+    reactors: Vec<ReactorSender>,
+    workers: &Arc<Vec<WorkerSender<Peer>>>,
+    keeper: &KeeperQueue,
+    counters: Arc<Counters>,
+    clock: Clock,
+) -> worker::Parts<Dialects> {
+    let keeper = keeper.clone();
+    worker::Parts {
+        id,
+        shard,
+        inbox,
+        reactors,
+        workers: workers.to_vec(),
+        controls: Box::new(move |worker, control| match keeper.try_send(ToKeeper::Control(worker, control)) {
+            Ok(()) => Ok(()),
+            Err(error) => match error.into_inner() {
+                ToKeeper::Control(_, control) => Err(control),
+                ToKeeper::Reload | ToKeeper::Stop => Ok(()),
+            },
+        }),
+        counters,
+        clock,
+    }
+}
+
+fn endpoint(
+    id: ReactorId,
+    config: &Config,
+    settings: &Arc<Settings>,
+    access: &Arc<Access>,
+    counters: &Arc<Counters>,
+) -> Endpoint {
+    let policy = ThrottlePolicy::per_minute(config.rate_limit.handshake_failures);
+    Endpoint::new(id, settings.clone(), access.clone(), counters.clone(), Throttle::new(policy))
+}
+
+/// Reads the keys file, and makes the first snapshot from it.
+fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), StartError> {
+    let shared = match &config.web_socket_server.key {
+        None => None,
+        Some(key) => {
+            // Hydrogen's own key opened everything but administration.
+            let all = ["connect", "subscribe:>", "publish:>", "call:>", "subscribe:system.>", "call:network.>"];
+            let permissions = Permissions::parse(&all).map_err(|error| StartError::Key(error.to_string()))?;
+            let shared = SharedKey::parse(key.expose(), permissions)
+                .map_err(|why| StartError::Key(format!("WebSocketServer.Key: {why}")))?;
+            if shared.is_short() {
+                log::warn!("WebSocketServer.Key is short: make keys of 256 bits with `hydrogen key create`");
+            }
+            Some(shared)
+        }
+    };
+    let mut watcher = Watcher::new(keys_path(&config.data_dir), shared);
+    let keys = match watcher.poll() {
+        Some(Ok((keys, warning))) => {
+            if let Some(warning) = warning {
+                log::warn!("{warning}");
+            }
+            keys
+        }
+        Some(Err(error)) if error.is_missing() => return Err(StartError::Keys(error)),
+        Some(Err(error)) => return Err(StartError::Keys(error)),
+        None => return Err(StartError::Key("the keys file was not read".to_owned())),
+    };
+    Ok((watcher, Arc::new(Access { keys: Arc::new(keys), blocks: Default::default() })))
+}
+
+/// Listens on every configured address. A port of 0 is any free one, and the same for all.
+fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for mut address in config.web_socket_server.addresses() {
+        if address.port() == 0
+            && let Some(first) = listeners.first().and_then(|first| first.local_addr().ok())
+        {
+            address.set_port(first.port());
+        }
+        listeners.push(reactor::bind(address).map_err(|error| StartError::Listen(address, error))?);
+    }
+    Ok(listeners)
+}
+
+/// The built-in channels and the application's own.
+fn channels(
+    own: Vec<(String, Arc<dyn Channel>)>,
+    reports: &Arc<dyn Reports>,
+    network: NetworkChannel,
+    config: &Config,
+) -> Result<(Arc<Channels>, Arc<NetworkChannel>), StartError> {
+    let mut channels = Channels::default();
+    let system = Arc::new(SystemChannel::new(reports.clone()));
+    let network = Arc::new(network);
+    channels.add("system", system.clone()).map_err(StartError::Channel)?;
+    channels.add("network", network.clone()).map_err(StartError::Channel)?;
+    for (name, channel) in own {
+        channels.add(&name, channel).map_err(StartError::Channel)?;
+    }
+    let info = info(config, &channels);
+    system.describe(system::About { info: info.to_string().into(), channels: channels.describe() });
+    Ok((Arc::new(channels), network))
+}
+
+/// The data of `system.info`.
+fn info(config: &Config, channels: &Channels) -> serde_json::Value {
+    let limits: serde_json::Value = serde_json::from_str(&hydrogen_settings(config).limits).unwrap_or_default();
+    let dialects: Vec<&str> = DialectId::ALL
+        .iter()
+        .filter(|dialect| **dialect != DialectId::Echo || config.web_socket_server.echo)
+        .map(|dialect| dialect.as_str())
+        .collect();
+    serde_json::json!({
+        "server": {"name": config.server_name, "version": VERSION},
+        "protocol": {"name": "hydrogen-protocol", "version": 1},
+        "limits": limits,
+        "dialects": dialects,
+        "channels": channels.names().collect::<Vec<_>>(),
+    })
+}
+
+fn about(config: &Config) -> About {
+    let workers = config.web_socket_server.thread_pool_size.max(1);
+    About {
+        server_name: config.server_name.clone(),
+        server_version: VERSION,
+        queue_limit: workers * MESSAGE_BATCHES,
+        connections_max: config.web_socket_server.max_connections,
+        workers,
+        outbound_max: config.outbound.max_bytes_total,
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::System)
+}

@@ -1,0 +1,38 @@
+//! The first start: the data folder and one administrator key, shown once.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use ring::rand::SystemRandom;
+
+use crate::base::Wall;
+use crate::engine::auth::{Permission, Permissions};
+use crate::sys::keyfile::{self, NewKey, NewSigning};
+
+/// The keys file inside the data folder.
+pub fn keys_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("keys.json")
+}
+
+/// Makes the data folder if it is missing, for its owner alone, and checks that it can be written.
+pub fn make_data_dir(data_dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    // Permission bits do not tell the whole truth: what counts is that a file can be made.
+    let probe = data_dir.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
+}
+
+/// Makes an administrator's key if there is no keys file; its token is returned to be shown once.
+pub fn make_first_key(data_dir: &Path, now: Wall) -> Result<Option<String>, keyfile::KeyFileError> {
+    let path = keys_path(data_dir);
+    if path.exists() {
+        return Ok(None);
+    }
+    let permissions: Permissions = [Permission::Admin].into_iter().collect();
+    let key = NewKey { name: "admin".into(), permissions, expires: None, signing: NewSigning::None };
+    let created = keyfile::create_key(&path, key, now, &SystemRandom::new())?;
+    Ok(Some(created.token.expose()))
+}

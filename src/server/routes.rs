@@ -1,0 +1,94 @@
+//! The plain HTTP routes, and the service thread that answers them and the status command.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+
+use super::delivery::StatusJob;
+use super::status::StatusSource;
+use crate::base::Counters;
+use crate::engine::http::{Answer, Method, Refusal};
+use crate::engine::work::{Order, Request};
+use crate::sys::clock::Clock;
+use crate::sys::mailbox::Reactors;
+
+/// The page at `/`.
+const PAGE: &str = include_str!("../web/index.html");
+
+/// The content type of Prometheus's text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the service thread works with.
+pub(super) struct Service {
+    pub jobs: Receiver<StatusJob>,
+    pub status: Arc<StatusSource>,
+    /// Whether the status is shown without a credential.
+    pub public: bool,
+    pub reactors: Reactors,
+    pub clock: Clock,
+    pub counters: Arc<Counters>,
+}
+
+/// Answers jobs until every sender is gone.
+pub(super) fn serve(service: &Service) {
+    let Service { jobs, status, public, reactors, clock, counters } = service;
+    while let Ok(job) = jobs.recv() {
+        match job {
+            StatusJob::Http(request) => {
+                let answer = match answer(&request, status, *public, *clock) {
+                    Ok(answer) => answer,
+                    Err(refusal) => {
+                        counters.inc(refusal.metric());
+                        Answer::refusal(&refusal)
+                    }
+                };
+                if let Some(reactor) = reactors.of(request.conn) {
+                    reactor.send_order(Order::Answer { conn: request.conn, answer });
+                }
+            }
+            StatusJob::Report { older, responder } => {
+                let now = clock.now();
+                let report = if older { status.older(now) } else { status.status(now) };
+                responder.done(report.to_string());
+            }
+        }
+    }
+}
+
+fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) -> Result<Answer, Refusal> {
+    let known = ["/", "/health", "/ready", "/metrics", "/api/status"];
+    let path = request.head.path.as_str();
+    if !known.contains(&path) {
+        return Err(Refusal::NotFound);
+    }
+    match request.head.method {
+        Method::Get | Method::Head => {}
+        Method::Post
+        | Method::Put
+        | Method::Delete
+        | Method::Options
+        | Method::Patch
+        | Method::Connect
+        | Method::Trace
+        | Method::Other => return Err(Refusal::Method("GET, HEAD")),
+    }
+    let is_private = matches!(path, "/metrics" | "/api/status") && !public;
+    if is_private {
+        match &request.identity {
+            None => return Err(Refusal::Unauthenticated),
+            Some(identity) if !identity.permissions.may_call("system", "status") => {
+                return Err(Refusal::Forbidden);
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(match path {
+        "/" => Answer::html(200, Bytes::from_static(PAGE.as_bytes())),
+        "/health" => Answer::json(200, Bytes::from_static(b"{\"status\":\"ok\"}")),
+        "/ready" if status.is_ready() => Answer::json(200, Bytes::from_static(b"{\"ready\":true}")),
+        "/ready" => Answer::json(503, Bytes::from_static(b"{\"ready\":false,\"reason\":\"draining\"}")),
+        "/metrics" => Answer::new(200, METRICS_TYPE, status.metrics(clock.now())),
+        _ => Answer::json(200, status.status(clock.now()).to_string()),
+    })
+}

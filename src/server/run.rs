@@ -1,0 +1,121 @@
+//! The daemon: a server in the foreground, with a log, signals and the service manager's protocol.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::first_start::{make_data_dir, make_first_key};
+use super::{Server, StartError};
+use crate::config::{Config, Loaded};
+use crate::sys::clock::Clock;
+use crate::sys::log::{LogSettings, Logger};
+
+/// Why the daemon ended other than by being told to.
+#[derive(Debug)]
+pub enum RunError {
+    /// The log cannot be opened.
+    Log(io::Error),
+    /// The server did not start.
+    Start(StartError),
+    /// Signals cannot be waited for.
+    Signals(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Log(error) => write!(f, "Logging.File: {error}"),
+            RunError::Start(error) => write!(f, "{error}"),
+            RunError::Signals(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Serves until SIGTERM or SIGINT. SIGHUP reads the keys again and reopens the log.
+pub fn run(loaded: Loaded) -> Result<(), RunError> {
+    let config = loaded.config;
+    let logger = crate::sys::log::start(LogSettings {
+        level: config.logging.level,
+        modules: config.logging.modules.clone(),
+        file: config.logging.file.clone(),
+        queue_lines: config.logging.queue_lines,
+    })
+    .map_err(RunError::Log)?;
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    raise_descriptor_limit(&config);
+    // Before anything is announced, so that an early signal is not lost.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(RunError::Signals)?;
+    let result = serve(config, &logger, signals);
+    if let Err(error) = &result {
+        log::error!("{error}");
+    }
+    logger.flush();
+    result
+}
+
+fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), RunError> {
+    make_data_dir(&config.data_dir)
+        .map_err(|error| RunError::Start(StartError::DataDir(config.data_dir.clone(), error)))?;
+    let first_key = make_first_key(&config.data_dir, Clock::default().now().wall)
+        .map_err(|error| RunError::Start(StartError::Keys(error)))?;
+    let data_dir = config.data_dir.clone();
+    let server = Server::builder(config).start().map_err(RunError::Start)?;
+    announce(&server, first_key.as_deref(), &data_dir);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            log::info!("signal={signal} stopping");
+            break;
+        }
+        log::info!("signal={signal} reading the keys again");
+        logger.reopen();
+        server.stopper().reload();
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    server.stop();
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Says what is listened on, and shows a new key the one time that it can be shown. This goes to
+/// standard output, never to the log.
+fn announce(server: &Server, first_key: Option<&str>, data_dir: &std::path::Path) {
+    let url = server.url();
+    let mut out = io::stdout().lock();
+    let ws = url.replacen("http", "ws", 1);
+    // Whoever started the server may have closed its output.
+    let _ = match first_key {
+        None => writeln!(out, "listening on {url}"),
+        Some(token) => writeln!(
+            out,
+            "listening on {url}\n\n\
+             A key for the administrator was made in {}. It is shown this once:\n\n    {token}\n\n\
+             To try it, in another terminal:\n\n    \
+             HYDROGEN_URL={ws}/ HYDROGEN_KEY={token} hydrogen subscribe 'demo.>'\n",
+            data_dir.join("keys.json").display()
+        ),
+    };
+    let _ = out.flush();
+    for address in server.addresses() {
+        log::info!("listening on {address}");
+    }
+}
+
+/// A socket is a descriptor: the soft limit is raised as far as it goes.
+fn raise_descriptor_limit(config: &Config) {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(limit) => {
+            let wanted = config.web_socket_server.max_connections as u64 + 64;
+            if limit < wanted {
+                log::warn!("{limit} descriptors can be open, fewer than MaxConnections needs ({wanted})");
+            }
+        }
+        Err(error) => log::warn!("the descriptor limit cannot be raised: {error}"),
+    }
+}

@@ -1,0 +1,136 @@
+//! The status as JSON: the command's answer, the event's data and `/api/status`.
+
+use serde_json::{Map, Value, json};
+
+use super::View;
+use crate::base::counters::Histogram;
+use crate::base::metric::{DIALECTS, STATES, TYPES_IN, TYPES_OUT};
+use crate::base::{Category, Code, Figures, Metric, Reason};
+
+pub(super) fn status(view: &View<'_>) -> Value {
+    let figures = &view.figures;
+    let process = &view.process;
+    json!({
+        "server": {
+            "name": view.about.server_name,
+            "version": view.about.server_version,
+            "started": view.started.wall.to_string(),
+            "uptime_s": view.uptime_s(),
+            "running": true,
+            "draining": view.draining,
+        },
+        "process": {
+            "memory_usage": process.resident_bytes,
+            "virtual_bytes": process.virtual_bytes,
+            "cpu_load": process.cpu_load,
+            "cpu_seconds": process.cpu_seconds,
+            "thread_count": process.threads,
+            "open_files": process.open_files,
+            "open_files_max": process.open_files_max,
+        },
+        "connections": connections(view),
+        "sessions": figures.gauge(Metric::SESSIONS_OPENED, Metric::SESSIONS_CLOSED),
+        "subscriptions": figures.gauge(Metric::SUBSCRIPTIONS_MADE, Metric::SUBSCRIPTIONS_ENDED),
+        "topics": figures.gauge(Metric::TOPICS_MADE, Metric::TOPICS_ENDED),
+        "messages": {
+            "in": by_label(figures, Metric::MESSAGES_IN, TYPES_IN),
+            "out": by_label(figures, Metric::MESSAGES_OUT, TYPES_OUT),
+            "bytes_in": figures.count(Metric::BYTES_IN),
+            "bytes_out": figures.count(Metric::BYTES_OUT),
+        },
+        "queues": {
+            "worker_batches": figures.gauge(Metric::QUEUED_IN, Metric::QUEUED_OUT),
+            "worker_batches_limit": view.about.queue_limit,
+            "worker_full": figures.count(Metric::QUEUE_FULL),
+            "outbound_bytes": figures.gauge(Metric::OUTBOUND_QUEUED, Metric::OUTBOUND_DONE),
+            "outbound_bytes_limit": view.about.outbound_max,
+        },
+        "delivery": {
+            "published": figures.count(Metric::EVENTS_PUBLISHED),
+            "delivered": figures.count(Metric::EVENTS_DELIVERED),
+            "dropped": {
+                "drop_oldest": figures.count(Metric::EVENTS_DROPPED),
+                "conflate": figures.count(Metric::EVENTS_DROPPED.at(1)),
+                "disconnect": figures.count(Metric::EVENTS_DROPPED.at(2)),
+            },
+            "acks_ignored": figures.count(Metric::ACKS_IGNORED),
+        },
+        "workers": {
+            "count": view.about.workers,
+            "busy_s": figures.count(Metric::WORKER_BUSY_NS) as f64 / 1e9,
+            "queue_wait_us": histogram(figures.histogram(Metric::QUEUE_WAIT_NS)),
+        },
+        "errors": errors(figures),
+        "limits": {
+            "rate_limited": figures.count(Metric::RATE_LIMITED),
+            "blocked": figures.count(Metric::BLOCKED),
+            "blocks": view.blocks,
+            "credentials_refused": figures.count(Metric::AUTH_REFUSED),
+        },
+        "latency_us": {
+            "command": histogram(figures.histogram(Metric::COMMAND_NS)),
+            "delivery": histogram(figures.histogram(Metric::DELIVERY_NS)),
+        },
+    })
+}
+
+fn connections(view: &View<'_>) -> Value {
+    let figures = &view.figures;
+    let gauges = |up: Metric, down: Metric, names: &[&str]| -> Map<String, Value> {
+        let gauge = |(index, name): (usize, &&str)| {
+            ((*name).to_owned(), json!(figures.gauge(up.at(index), down.at(index))))
+        };
+        names.iter().enumerate().map(gauge).collect()
+    };
+    json!({
+        "open": open_sockets(figures),
+        "limit": view.about.connections_max,
+        "opened": figures.count(Metric::CONNECTIONS_OPENED),
+        "closed": figures.total(Metric::CONNECTIONS_CLOSED, Reason::ALL.len()),
+        "by_state": gauges(Metric::STATE_ENTERED, Metric::STATE_LEFT, STATES),
+        "by_dialect": gauges(Metric::DIALECT_OPENED, Metric::DIALECT_CLOSED, DIALECTS),
+        "closed_by_reason": by_label(figures, Metric::CONNECTIONS_CLOSED, Reason::NAMES),
+    })
+}
+
+/// Sockets that were opened and have not ended.
+pub(super) fn open_sockets(figures: &Figures) -> u64 {
+    figures
+        .count(Metric::CONNECTIONS_OPENED)
+        .saturating_sub(figures.total(Metric::CONNECTIONS_CLOSED, Reason::ALL.len()))
+}
+
+/// The label values that were counted at all.
+fn by_label(figures: &Figures, first: Metric, names: &[&str]) -> Map<String, Value> {
+    let counted = |(index, name): (usize, &&str)| match figures.count(first.at(index)) {
+        0 => None,
+        count => Some(((*name).to_owned(), json!(count))),
+    };
+    names.iter().enumerate().filter_map(counted).collect()
+}
+
+fn errors(figures: &Figures) -> Value {
+    let mut by_category = Map::new();
+    for category in [Category::Connection, Category::Protocol, Category::Authentication, Category::Application] {
+        let counted: Map<String, Value> = Code::ALL
+            .iter()
+            .filter(|code| code.category() == category && figures.count(Metric::error(**code)) > 0)
+            .map(|code| (code.as_str().to_owned(), json!(figures.count(Metric::error(*code)))))
+            .collect();
+        by_category.insert(category.as_str().to_owned(), counted.into());
+    }
+    by_category.into()
+}
+
+/// Quantiles are upper bounds: the buckets are powers of two.
+fn histogram(histogram: Histogram<'_>) -> Value {
+    let mean = if histogram.count == 0 { 0.0 } else { histogram.sum_ns as f64 / histogram.count as f64 / 1000.0 };
+    json!({
+        "count": histogram.count,
+        "mean": (mean * 10.0).round() / 10.0,
+        "p50": histogram.quantile_us(0.5),
+        "p90": histogram.quantile_us(0.9),
+        "p99": histogram.quantile_us(0.99),
+        "p999": histogram.quantile_us(0.999),
+    })
+}

@@ -1,0 +1,122 @@
+//! The status: one set of figures, and four views of it (the command, the event, `/api/status`,
+//! `/metrics`), beside the form that Hydrogen's own clients know.
+
+mod json;
+mod older;
+mod text;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::base::counters::Registry;
+use crate::base::{Figures, Now};
+use crate::sys::process::{ProcessMeter, SystemMeter};
+
+/// What the figures are read from. Shared by the service threads.
+pub struct StatusSource {
+    registry: Registry,
+    process: Mutex<ProcessMeter>,
+    system: Mutex<SystemMeter>,
+    started: Now,
+    draining: AtomicBool,
+    blocks: AtomicUsize,
+    about: About,
+}
+
+/// What does not change while the server runs.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The server's name.
+    pub server_name: String,
+    /// The server's version.
+    pub server_version: &'static str,
+    /// Batches that the queues into all workers hold.
+    pub queue_limit: usize,
+    /// WebSocket connections that may be open.
+    pub connections_max: usize,
+    /// Worker threads.
+    pub workers: usize,
+    /// Bytes that all outbound queues may hold.
+    pub outbound_max: usize,
+}
+
+impl StatusSource {
+    /// Figures of these threads, of a server that started now.
+    pub fn new(registry: Registry, about: About, started: Now) -> StatusSource {
+        StatusSource {
+            registry,
+            process: Mutex::new(ProcessMeter::new()),
+            system: Mutex::new(SystemMeter::new()),
+            started,
+            draining: AtomicBool::new(false),
+            blocks: AtomicUsize::new(0),
+            about,
+        }
+    }
+
+    /// The server is stopping.
+    pub fn on_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// So many blocks hold.
+    pub fn on_blocks(&self, count: usize) {
+        self.blocks.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether no socket is open.
+    pub fn is_empty(&self) -> bool {
+        json::open_sockets(&self.registry.figures()) == 0
+    }
+
+    /// Whether new work is taken.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The status object.
+    pub fn status(&self, now: Now) -> serde_json::Value {
+        json::status(&self.view(now))
+    }
+
+    /// The status object in the form of Hydrogen's own clients.
+    pub fn older(&self, now: Now) -> serde_json::Value {
+        let system = self.system.lock().read();
+        older::status(&self.view(now), &system)
+    }
+
+    /// The metrics in Prometheus's text format.
+    pub fn metrics(&self, now: Now) -> String {
+        text::metrics(&self.view(now))
+    }
+
+    fn view(&self, now: Now) -> View<'_> {
+        View {
+            figures: self.registry.figures(),
+            process: self.process.lock().read(),
+            about: &self.about,
+            started: self.started,
+            now,
+            draining: self.draining.load(Ordering::Relaxed),
+            blocks: self.blocks.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Everything at one moment.
+struct View<'a> {
+    figures: Figures,
+    process: crate::sys::process::ProcessFigures,
+    about: &'a About,
+    started: Now,
+    now: Now,
+    draining: bool,
+    blocks: usize,
+}
+
+impl View<'_> {
+    fn uptime_s(&self) -> u64 {
+        self.now.mono.since(self.started.mono).as_secs()
+    }
+}

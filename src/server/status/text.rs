@@ -1,0 +1,132 @@
+//! The metrics in Prometheus's text format: every family of the table, and the process.
+
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use super::View;
+use super::json::open_sockets;
+use crate::base::metric::{HISTOGRAM_BUCKETS, Kind};
+
+const PREFIX: &str = "hydrogen_";
+
+pub(super) fn metrics(view: &View<'_>) -> String {
+    let mut families = Vec::new();
+    for (family, cells) in view.figures.reduced() {
+        let metrics = match family.kind {
+            Kind::Histogram => vec![histogram(&cells)],
+            Kind::Counter | Kind::GaugeUp | Kind::GaugeDown => family
+                .values
+                .iter()
+                .zip(&cells)
+                .map(|(value, cell)| number(family.kind, family.label, value, *cell as f64))
+                .collect(),
+        };
+        families.push(make(family.name, family.help, family.kind, metrics));
+    }
+    for (name, help, kind, value) in process(view) {
+        families.push(make(name, help, kind, vec![number(kind, "", "", value)]));
+    }
+    let mut info = number(Kind::GaugeUp, "version", view.about.server_version, 1.0);
+    info.set_label(vec![label("version", view.about.server_version), label("name", &view.about.server_name)]);
+    families.push(make("build_info", "The server's name and version.", Kind::GaugeUp, vec![info]));
+    let mut out = Vec::new();
+    // The families are our own constants: none is empty, and a Vec takes every write.
+    let _ = TextEncoder::new().encode(&families, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
+    let process = &view.process;
+    let known = |value: Option<u64>| value.unwrap_or(0) as f64;
+    vec![
+        ("uptime_seconds", "Seconds since the server started.", Kind::GaugeUp, view.uptime_s() as f64),
+        ("draining", "1 while the server is stopping.", Kind::GaugeUp, f64::from(u8::from(view.draining))),
+        ("blocks", "Identities and networks that are blocked.", Kind::GaugeUp, view.blocks as f64),
+        ("process_resident_memory_bytes", "Resident memory.", Kind::GaugeUp, known(process.resident_bytes)),
+        ("process_virtual_memory_bytes", "Virtual memory.", Kind::GaugeUp, known(process.virtual_bytes)),
+        ("process_cpu_seconds_total", "User and system time.", Kind::Counter, process.cpu_seconds.unwrap_or(0.0)),
+        ("process_threads", "Threads.", Kind::GaugeUp, known(process.threads)),
+        ("process_open_fds", "Open descriptors.", Kind::GaugeUp, known(process.open_files)),
+        ("process_max_fds", "Descriptors that may be open.", Kind::GaugeUp, known(process.open_files_max)),
+        // Names that dashboards of older Hydrogen servers ask for.
+        ("websocket_uptime_seconds", "The same as hydrogen_uptime_seconds.", Kind::GaugeUp, view.uptime_s() as f64),
+        (
+            "websocket_active_connections",
+            "Sockets that are open.",
+            Kind::GaugeUp,
+            open_sockets(&view.figures) as f64,
+        ),
+        (
+            "websocket_connections_total",
+            "The same as hydrogen_connections_opened_total.",
+            Kind::Counter,
+            view.figures.count(crate::base::Metric::CONNECTIONS_OPENED) as f64,
+        ),
+        (
+            "websocket_requests_total",
+            "Messages received, of all types.",
+            Kind::Counter,
+            view.figures.total(crate::base::Metric::MESSAGES_IN, crate::base::metric::TYPES_IN.len()) as f64,
+        ),
+    ]
+}
+
+fn make(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(format!("{PREFIX}{name}"));
+    family.set_help(help.to_owned());
+    family.set_field_type(match kind {
+        Kind::Counter => MetricType::COUNTER,
+        Kind::GaugeUp | Kind::GaugeDown => MetricType::GAUGE,
+        Kind::Histogram => MetricType::HISTOGRAM,
+    });
+    family.set_metric(metrics);
+    family
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+fn number(kind: Kind, name: &str, value: &str, amount: f64) -> Metric {
+    let mut metric = Metric::default();
+    if !name.is_empty() {
+        metric.set_label(vec![label(name, value)]);
+    }
+    match kind {
+        Kind::Counter => {
+            let mut counter = Counter::default();
+            counter.set_value(amount);
+            metric.set_counter(counter);
+        }
+        Kind::GaugeUp | Kind::GaugeDown | Kind::Histogram => {
+            let mut gauge = Gauge::default();
+            gauge.set_value(amount);
+            metric.set_gauge(gauge);
+        }
+    }
+    metric
+}
+
+fn histogram(cells: &[u64]) -> Metric {
+    let mut out = Histogram::default();
+    let mut cumulative = 0;
+    let mut buckets = Vec::new();
+    // The last bucket holds everything longer: it is the +Inf that the encoder adds.
+    for (index, cell) in cells[..HISTOGRAM_BUCKETS - 1].iter().enumerate() {
+        cumulative += cell;
+        let mut bucket = Bucket::default();
+        bucket.set_cumulative_count(cumulative);
+        bucket.set_upper_bound((1u64 << index) as f64 / 1e6);
+        buckets.push(bucket);
+    }
+    out.set_bucket(buckets);
+    out.set_sample_count(cells[HISTOGRAM_BUCKETS]);
+    out.set_sample_sum(cells[HISTOGRAM_BUCKETS + 1] as f64 / 1e9);
+    let mut metric = Metric::default();
+    metric.set_histogram(out);
+    metric
+}

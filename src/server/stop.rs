@@ -1,0 +1,144 @@
+//! A running server, and its end: nobody new, what is owed is answered, everybody is told, then
+//! the threads end in the order of the data's way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::access::{KeeperQueue, ToKeeper};
+use super::build::ServerBuilder;
+use super::status::StatusSource;
+use crate::base::Now;
+use crate::config::Config;
+use crate::dialect::hydrogen::Peer;
+use crate::engine::work::Notice;
+use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
+use crate::sys::network::NetworkChannel;
+
+/// The threads of a server.
+#[derive(Default)]
+pub(super) struct Threads {
+    pub reactors: Vec<JoinHandle<()>>,
+    pub workers: Vec<JoinHandle<()>>,
+    pub services: Vec<JoinHandle<()>>,
+}
+
+/// A running server. Dropping it stops it.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    is_tls: bool,
+    drain_timeout: Duration,
+    reactors: Vec<ReactorSender>,
+    workers: Arc<Vec<WorkerSender<Peer>>>,
+    status: Arc<StatusSource>,
+    threads: Threads,
+    keeper: KeeperQueue,
+    network: Arc<NetworkChannel>,
+}
+
+/// Asks a server to look at its keys again, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    keeper: KeeperQueue,
+}
+
+impl Stopper {
+    /// Looks at the keys file now.
+    pub fn reload(&self) {
+        // A full queue will look soon anyway.
+        let _ = self.keeper.try_send(ToKeeper::Reload);
+    }
+}
+
+impl Server {
+    /// Begins to build a server.
+    pub fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder::new(config)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of a server, each needed once")]
+    pub(super) fn new(
+        addresses: Vec<SocketAddr>,
+        is_tls: bool,
+        drain_timeout: Duration,
+        reactors: Vec<ReactorSender>,
+        workers: Arc<Vec<WorkerSender<Peer>>>,
+        status: Arc<StatusSource>,
+        threads: Threads,
+        keeper: KeeperQueue,
+        network: Arc<NetworkChannel>,
+    ) -> Server {
+        Server { addresses, is_tls, drain_timeout, reactors, workers, status, threads, keeper, network }
+    }
+
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where a browser finds the server: `http://…` or `https://…`.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        self.addresses.first().map_or_else(String::new, |address| format!("{scheme}://{address}"))
+    }
+
+    /// The status object, as `/api/status` shows it.
+    pub fn status(&self, now: Now) -> serde_json::Value {
+        self.status.status(now)
+    }
+
+    /// A handle for other threads.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { keeper: self.keeper.clone() }
+    }
+
+    /// Stops: no new connections, what was asked is answered, 1001 to all, output flushed; after
+    /// the drain timeout whatever is left is cut.
+    pub fn stop(mut self) {
+        self.drain_and_stop();
+    }
+
+    fn drain_and_stop(&mut self) {
+        if self.threads.reactors.is_empty() {
+            return;
+        }
+        self.status.on_drain();
+        let deadline = Instant::now() + self.drain_timeout;
+        for reactor in &self.reactors {
+            reactor.send(ToReactor::Drain);
+        }
+        for worker in self.workers.iter() {
+            worker.send(ToWorker::Notice(Notice::Drain));
+        }
+        while !self.status.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for reactor in &self.reactors {
+            reactor.send(ToReactor::Stop);
+        }
+        join(self.threads.reactors.drain(..));
+        for worker in self.workers.iter() {
+            worker.send(ToWorker::Stop);
+        }
+        join(self.threads.workers.drain(..));
+        let _ = self.keeper.send(ToKeeper::Stop);
+        self.network.stop();
+        // The status service ends when the last queue into it is gone; nothing waits for it.
+        self.threads.services.clear();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.drain_and_stop();
+    }
+}
+
+fn join(threads: impl Iterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            log::error!("a thread ended with a panic");
+        }
+    }
+}
