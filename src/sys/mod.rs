@@ -7,6 +7,7 @@ pub mod clock;
 pub mod keyfile;
 pub mod mailbox;
 pub mod network;
+pub mod process;
 pub mod reactor;
 pub mod tls;
 pub mod worker;
