@@ -119,12 +119,10 @@ impl Keeper {
             Control::Unblock { target, ticket } => {
                 let said = serde_json::json!({ "unblocked": target });
                 let parsed = Target::network(&target).or_else(|_| Target::identity(&target));
-                let list = parsed
-                    .map_err(|why| Error::new(Code::BadData, why))
-                    .and_then(|target| {
-                        let list = self.access.blocks.without(&target);
-                        list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"))
-                    });
+                let list = parsed.map_err(|why| Error::new(Code::BadData, why)).and_then(|target| {
+                    let list = self.access.blocks.without(&target);
+                    list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"))
+                });
                 (ticket, self.swap_blocks(list, &said))
             }
         };

@@ -200,7 +200,17 @@ impl ServerBuilder {
         threads.services.push(spawn("status", move || serve(&service))?);
         channels.start(&events);
         let is_tls = tls.is_some();
-        Ok(Server::new(addresses, is_tls, config.shutdown.drain_timeout, wiring.reactors, workers, status, threads, keeper_send, network))
+        Ok(Server::new(
+            addresses,
+            is_tls,
+            config.shutdown.drain_timeout,
+            wiring.reactors,
+            workers,
+            status,
+            threads,
+            keeper_send,
+            network,
+        ))
     }
 }
 

@@ -122,9 +122,8 @@ struct ByModule {
 
 impl ByModule {
     fn level_of(&self, target: &str) -> LevelFilter {
-        let under = |module: &str| {
-            target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-        };
+        let under =
+            |module: &str| target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
         let longest = self.modules.iter().filter(|(module, _)| under(module)).max_by_key(|(module, _)| module.len());
         longest.map_or(self.level, |(_, level)| *level)
     }

@@ -204,7 +204,7 @@ impl Connection {
     /// The server is stopping.
     pub fn on_drain(&mut self, cx: &mut Cx<'_>) {
         match &self.phase {
-            Phase::WebSocket(_) => self.drain_websocket(cx),
+            Phase::WebSocket(_) => self.part(Reason::Draining, cx),
             Phase::Http(http) if http.is_between_requests() && self.state == State::Connecting => {
                 self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
             }
@@ -286,13 +286,9 @@ impl Connection {
                     self.finish_http(Event::of_end(reason.end()), reason, cx);
                 }
             }
-            State::Established
-            | State::Connected
-            | State::Heartbeat
-            | State::Inactive
-            | State::Failed
-            | State::Rejected
-            | State::Closed => {}
+            // Responses that were owed did not come in time.
+            State::Established | State::Connected | State::Heartbeat => self.part_now(cx),
+            State::Inactive | State::Failed | State::Rejected | State::Closed => {}
         }
     }
 }

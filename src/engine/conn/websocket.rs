@@ -18,11 +18,11 @@ pub(super) struct WsPhase {
     unread: Vec<u8>,
     peer_closed: bool,
     close_sent: bool,
-    /// The server is stopping: nothing more is taken, and the close frame waits for the
-    /// responses that are still owed.
-    draining: bool,
+    /// Why it will close once the responses that are still owed are queued; nothing more is
+    /// taken until then.
+    parting: Option<Reason>,
     /// The peer broke the protocol: its frames are read no more.
-    failed: bool,
+    failed: Option<ws::Violation>,
 }
 
 impl WsPhase {
@@ -34,8 +34,8 @@ impl WsPhase {
             unread: Vec::new(),
             peer_closed: false,
             close_sent: false,
-            draining: false,
-            failed: false,
+            parting: None,
+            failed: None,
         }
     }
 
@@ -43,7 +43,7 @@ impl WsPhase {
     /// read from: the stream's own flow control slows it down.
     pub(super) fn may_read(&self, outbound: &Outbound, settings: &Settings) -> bool {
         self.close_sent
-            || (!self.draining
+            || (self.parting.is_none()
                 && self.in_flight < settings.in_flight_max
                 && outbound.control_frames() < settings.in_flight_max as usize
                 && self.unread.is_empty())
@@ -54,7 +54,7 @@ impl Connection {
     pub(super) fn on_frame_bytes(&mut self, input: &mut [u8], cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
         // RFC 6455 5.5.1: after the close frame, what follows is discarded.
-        if phase.peer_closed || (phase.draining && !phase.close_sent) {
+        if phase.peer_closed || (phase.parting.is_some() && !phase.close_sent) {
             return;
         }
         if !phase.unread.is_empty() {
@@ -107,8 +107,8 @@ impl Connection {
     /// Takes the bytes that were read while the connection might not take more messages.
     pub fn on_resume(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
-        if phase.draining {
-            return self.finish_drain(cx);
+        if phase.parting.is_some() {
+            return self.part_if_settled(cx);
         }
         if phase.unread.is_empty()
             || phase.in_flight >= cx.settings.in_flight_max
@@ -120,21 +120,37 @@ impl Connection {
         self.on_frame_bytes(&mut unread, cx);
     }
 
-    /// The server is stopping: closes as soon as every message that was taken is answered.
-    pub(super) fn drain_websocket(&mut self, cx: &mut Cx<'_>) {
-        if let Phase::WebSocket(phase) = &mut self.phase {
-            phase.draining = true;
-            phase.unread = Vec::new();
-            self.finish_drain(cx);
+    /// Closes as soon as every message that was taken is answered, or at the close timeout.
+    pub(super) fn part(&mut self, reason: Reason, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        if self.state.is_terminal() || self.ending.is_some() || phase.parting.is_some() {
+            return;
         }
+        phase.parting = Some(reason);
+        phase.unread = Vec::new();
+        self.timers.set(TimerKind::Close, cx.now.mono.after(cx.settings.close_timeout));
+        self.part_if_settled(cx);
     }
 
-    fn finish_drain(&mut self, cx: &mut Cx<'_>) {
+    fn part_if_settled(&mut self, cx: &mut Cx<'_>) {
         if let Phase::WebSocket(phase) = &self.phase
             && phase.in_flight == 0
         {
-            let text = drain_text(self.id, cx);
-            self.close(Reason::Draining, &text, cx);
+            self.part_now(cx);
+        }
+    }
+
+    /// Closes with the reason that was decided before.
+    pub(super) fn part_now(&mut self, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &self.phase else { return };
+        match (phase.failed, phase.parting) {
+            (Some(violation), _) => self.close(violation.reason(), violation.text(), cx),
+            (None, Some(Reason::Draining)) => {
+                let text = drain_text(self.id, cx);
+                self.close(Reason::Draining, &text, cx);
+            }
+            (None, Some(reason)) => self.close(reason, reason.as_str(), cx),
+            (None, None) => {}
         }
     }
 
@@ -163,16 +179,17 @@ impl Connection {
         }
     }
 
+    /// RFC 6455 7.1.7: the connection is failed. What was right before is still answered; what
+    /// follows cannot be understood, so the peer's close frame is not waited for.
     fn on_violation(&mut self, violation: ws::Violation, cx: &mut Cx<'_>) {
         cx.counters.inc(violation.metric());
-        // What waits would only delay the one thing that the peer must know.
+        // Events that wait would only delay the one thing that the peer must know.
         self.outbound.discard_events();
-        self.close(violation.reason(), violation.text(), cx);
-        // RFC 6455 7.1.7: the connection is failed; nothing that follows can be understood, so
-        // the peer's close frame is not waited for.
         if let Phase::WebSocket(phase) = &mut self.phase {
-            phase.failed = true;
+            phase.failed = Some(violation);
         }
+        self.part(violation.reason(), cx);
+        self.finish_close(cx);
     }
 
     /// Starts the close handshake, once. `text` goes into the close frame.
@@ -212,7 +229,11 @@ impl Connection {
     /// Ends the connection once both close frames were seen and ours is out.
     pub(super) fn finish_close(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &self.phase else { return };
-        if self.state == State::Closing && phase.close_sent && (phase.peer_closed || phase.failed) && self.outbound.is_empty() {
+        if self.state == State::Closing
+            && phase.close_sent
+            && (phase.peer_closed || phase.failed.is_some())
+            && self.outbound.is_empty()
+        {
             self.enter(Event::CloseFinished, cx);
         }
     }

@@ -77,9 +77,8 @@ pub(super) fn status(view: &View<'_>) -> Value {
 fn connections(view: &View<'_>) -> Value {
     let figures = &view.figures;
     let gauges = |up: Metric, down: Metric, names: &[&str]| -> Map<String, Value> {
-        let gauge = |(index, name): (usize, &&str)| {
-            ((*name).to_owned(), json!(figures.gauge(up.at(index), down.at(index))))
-        };
+        let gauge =
+            |(index, name): (usize, &&str)| ((*name).to_owned(), json!(figures.gauge(up.at(index), down.at(index))));
         names.iter().enumerate().map(gauge).collect()
     };
     json!({

@@ -61,8 +61,7 @@ pub(super) fn status(view: &View<'_>, system: &SystemFigures) -> Value {
 
 /// `HH:MM:SS`, or `Nd HHh MMm SSs` from a day on.
 fn runtime(uptime_s: u64) -> String {
-    let (days, hours, minutes, seconds) =
-        (uptime_s / 86_400, uptime_s / 3600 % 24, uptime_s / 60 % 60, uptime_s % 60);
+    let (days, hours, minutes, seconds) = (uptime_s / 86_400, uptime_s / 3600 % 24, uptime_s / 60 % 60, uptime_s % 60);
     match days {
         0 => format!("{hours:02}:{minutes:02}:{seconds:02}"),
         _ => format!("{days}d {hours:02}h {minutes:02}m {seconds:02}s"),

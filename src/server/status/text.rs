@@ -50,12 +50,7 @@ fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
         ("process_max_fds", "Descriptors that may be open.", Kind::GaugeUp, known(process.open_files_max)),
         // Names that dashboards of older Hydrogen servers ask for.
         ("websocket_uptime_seconds", "The same as hydrogen_uptime_seconds.", Kind::GaugeUp, view.uptime_s() as f64),
-        (
-            "websocket_active_connections",
-            "Sockets that are open.",
-            Kind::GaugeUp,
-            open_sockets(&view.figures) as f64,
-        ),
+        ("websocket_active_connections", "Sockets that are open.", Kind::GaugeUp, open_sockets(&view.figures) as f64),
         (
             "websocket_connections_total",
             "The same as hydrogen_connections_opened_total.",
