@@ -56,7 +56,7 @@ fn deliver(queue: &WorkerSender<Peer>, message: ToWorker<Peer>) {
 /// What the status service is asked.
 pub(super) enum StatusJob {
     /// A plain HTTP request.
-    Http(Request),
+    Http(Box<Request>),
     /// A status report.
     Report {
         /// In the form of Hydrogen's own clients.

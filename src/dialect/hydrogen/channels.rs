@@ -73,15 +73,15 @@ impl Channels {
 
     /// `[{name, actions:[{action, summary, access}]}]`, encoded.
     pub fn describe(&self) -> serde_json::Value {
-        let channel = |(name, channel): (&Box<str>, &Arc<dyn Channel>)| {
+        let channel = |name: &str, channel: &Arc<dyn Channel>| {
             let actions: Vec<serde_json::Value> = channel
                 .actions()
                 .iter()
                 .map(|action| serde_json::json!({"action": action.name, "summary": action.summary}))
                 .collect();
-            serde_json::json!({"channel": &**name, "actions": actions})
+            serde_json::json!({"channel": name, "actions": actions})
         };
-        self.by_name.iter().map(channel).collect()
+        self.by_name.iter().map(|(name, of_name)| channel(name, of_name)).collect()
     }
 
     /// The channels' names, in order.

@@ -112,7 +112,7 @@ impl Session for Caller {
     fn publish(&mut self, _: Publish<'_>) -> Outcome {
         unreachable!("the channel only looks")
     }
-    fn history(&mut self, _: &str) -> Outcome {
+    fn history(&mut self, _: &str, _: Option<u64>) -> Outcome {
         unreachable!("the channel only looks")
     }
     fn presence(&mut self, _: &str, _: Page) -> Outcome {

@@ -43,7 +43,7 @@ const LINGER: Token = Token(usize::MAX - 1);
 const STALL_RETRY: Duration = Duration::from_millis(1);
 
 /// Takes plain HTTP requests: a service thread's queue. Returns the request if it is full.
-pub type RequestSink = Box<dyn Fn(Request) -> Result<(), Request> + Send>;
+pub type RequestSink = Box<dyn Fn(Box<Request>) -> Result<(), Box<Request>> + Send>;
 
 /// What a reactor is made of.
 pub struct Parts<P> {
@@ -80,7 +80,7 @@ pub struct Reactor<P> {
     workers: Vec<WorkerSender<P>>,
     stalled: Vec<bool>,
     requests: RequestSink,
-    refused: VecDeque<Request>,
+    refused: VecDeque<Box<Request>>,
     endpoint: Endpoint,
     counters: Arc<Counters>,
     clock: Clock,
@@ -355,7 +355,7 @@ impl<P: Send> Reactor<P> {
                 }
             }
         }
-        self.refused.extend(self.endpoint.requests().drain(..));
+        self.refused.extend(self.endpoint.requests().drain(..).map(Box::new));
         while let Some(request) = self.refused.pop_front() {
             if let Err(back) = (self.requests)(request) {
                 self.refused.push_front(back);
