@@ -140,11 +140,7 @@ pub struct WorkerSender<P> {
 
 impl<P> Clone for WorkerSender<P> {
     fn clone(&self) -> WorkerSender<P> {
-        WorkerSender {
-            batches: self.batches.clone(),
-            messages: self.messages.clone(),
-            parker: self.parker.clone(),
-        }
+        WorkerSender { batches: self.batches.clone(), messages: self.messages.clone(), parker: self.parker.clone() }
     }
 }
 
