@@ -1,6 +1,7 @@
 //! hydrogen: a self-hosted realtime server.
 
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod dialect;
 pub mod engine;

@@ -1,0 +1,14 @@
+//! The program `hydrogen` from outside: its words, its exit codes, and its client commands against
+//! a server that plays a script.
+
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/script.rs"]
+mod script;
+
+#[path = "cli/clients.rs"]
+mod clients;
+#[path = "cli/files.rs"]
+mod files;
+#[path = "cli/help.rs"]
+mod help;
