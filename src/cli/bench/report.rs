@@ -1,0 +1,315 @@
+//! The result of a run: figures from readings and counts, as JSON and as a table.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use super::args::{Args, ScenarioKind};
+use super::stats::{Faults, Summary, Tally};
+use super::usage::{Machine, Reading};
+
+/// Everything read at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Seconds since the run began.
+    pub at_s: f64,
+    /// The server.
+    pub server: Reading,
+    /// This process.
+    pub generator: Reading,
+    /// All of it.
+    pub machine: Machine,
+}
+
+/// What a report is made from.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// The command line.
+    pub args: &'a Args,
+    /// Connections that became ready.
+    pub connected: usize,
+    /// Connections that failed before or after that.
+    pub failed: usize,
+    /// Some of the reasons.
+    pub reasons: Vec<String>,
+    /// The first error response's text.
+    pub refusal: Option<String>,
+    /// Before the first connection.
+    pub before: Snapshot,
+    /// When all were ready.
+    pub ready: Snapshot,
+    /// When measuring began, after rest and warm-up.
+    pub start: Snapshot,
+    /// When measuring ended.
+    pub end: Snapshot,
+    /// The counts of all threads.
+    pub tally: Tally,
+}
+
+/// A run's result. `None` stands for what was not measured or has no base.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct Report {
+    pub label: String,
+    pub scenario: &'static str,
+    pub protocol: &'static str,
+    pub connections: usize,
+    pub pipeline: usize,
+    pub size: usize,
+    pub window: usize,
+    pub rate: Option<f64>,
+    pub topics: usize,
+    pub threads: usize,
+    pub measured_s: f64,
+    pub set_up: SetUp,
+    pub messages: u64,
+    pub messages_per_s: f64,
+    pub server_cpu_us_per_message: Option<f64>,
+    pub messages_per_server_cpu_s: Option<f64>,
+    pub sent_per_s: f64,
+    pub megabytes_per_s: f64,
+    pub latency: Option<Summary>,
+    pub accepted: Option<Summary>,
+    pub complete: Option<Summary>,
+    pub faults: Faults,
+    pub server: Option<Server>,
+    pub generator: Generator,
+    pub machine: MachineUse,
+    pub reasons: Vec<String>,
+    pub refusal: Option<String>,
+}
+
+/// What opening the connections was like.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct SetUp {
+    pub connected: usize,
+    pub failed: usize,
+    pub seconds: f64,
+    pub connections_per_s: f64,
+    pub connections_per_server_cpu_s: Option<f64>,
+    pub handshake: Option<Summary>,
+    pub server_rss_kib_per_connection: Option<f64>,
+    pub server_anon_kib_per_connection: Option<f64>,
+}
+
+/// The server while measuring.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct Server {
+    pub threads: usize,
+    pub cpu_s: f64,
+    pub cpu_user_s: f64,
+    pub cpu_system_s: f64,
+    pub cpu_pct: f64,
+    pub rss_kib: u64,
+    pub anon_kib: u64,
+}
+
+/// This process while measuring.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct Generator {
+    pub cpu_s: f64,
+    pub cpu_pct: f64,
+    pub is_bottleneck: bool,
+}
+
+/// The machine while measuring; 100 is one CPU for `other_cpu_pct`, all CPUs for the others.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct MachineUse {
+    pub other_cpu_pct: f64,
+    pub idle_pct: f64,
+    pub steal_pct: f64,
+}
+
+/// Part of a CPU that others may take before a table warns.
+const OTHERS_PCT: f64 = 15.0;
+
+fn per(amount: f64, base: f64) -> Option<f64> {
+    (base > 0.0).then_some(amount / base)
+}
+
+impl Outcome<'_> {
+    /// Works out the figures.
+    pub fn report(self) -> Report {
+        let (args, tally) = (self.args, &self.tally);
+        let (start, end) = (&self.start, &self.end);
+        let wall_s = (end.at_s - start.at_s).max(1e-9);
+        let has_server = !args.server_pid.is_empty();
+        let messages = tally.messages as f64;
+
+        let server = end.server.cpu_since(&start.server);
+        let generator = end.generator.cpu_since(&start.generator);
+        let busy_s = end.machine.busy_s - start.machine.busy_s;
+        let idle_s = end.machine.idle_s - start.machine.idle_s;
+        let steal_s = end.machine.steal_s - start.machine.steal_s;
+        let all_s = (busy_s + idle_s + steal_s).max(1e-9);
+        let (server_pct, generator_pct) = (100.0 * server.total_s / wall_s, 100.0 * generator.total_s / wall_s);
+
+        Report {
+            label: args.label.clone(),
+            scenario: args.scenario.as_str(),
+            protocol: args.protocol().as_str(),
+            connections: args.connections,
+            pipeline: args.pipeline,
+            size: args.size,
+            window: args.window,
+            rate: args.rate,
+            topics: args.topics,
+            threads: args.threads,
+            measured_s: wall_s,
+            set_up: self.set_up(has_server),
+            messages: tally.messages,
+            messages_per_s: messages / wall_s,
+            server_cpu_us_per_message: per(server.total_s * 1e6, messages).filter(|_| has_server),
+            messages_per_server_cpu_s: per(messages, server.total_s).filter(|_| has_server),
+            sent_per_s: tally.sent as f64 / wall_s,
+            megabytes_per_s: tally.bytes as f64 / wall_s / 1e6,
+            latency: tally.latency.summary(),
+            accepted: tally.accepted.summary(),
+            complete: tally.complete.summary(),
+            faults: tally.faults,
+            server: has_server.then_some(Server {
+                threads: end.server.threads(),
+                cpu_s: server.total_s,
+                cpu_user_s: server.user_s,
+                cpu_system_s: server.system_s,
+                cpu_pct: server_pct,
+                rss_kib: end.server.rss_kib,
+                anon_kib: end.server.anon_kib,
+            }),
+            generator: Generator {
+                cpu_s: generator.total_s,
+                cpu_pct: generator_pct,
+                // All its threads are used up, and the server still has time.
+                is_bottleneck: generator_pct > 92.0 * args.threads as f64 && server_pct < 90.0,
+            },
+            machine: MachineUse {
+                other_cpu_pct: 100.0 * (busy_s - server.total_s - generator.total_s).max(0.0) / wall_s,
+                idle_pct: 100.0 * idle_s / all_s,
+                steal_pct: 100.0 * steal_s / all_s,
+            },
+            reasons: self.reasons,
+            refusal: self.refusal,
+        }
+    }
+
+    fn set_up(&self, has_server: bool) -> SetUp {
+        let seconds = (self.ready.at_s - self.before.at_s).max(1e-9);
+        let connected = self.connected as f64;
+        let cpu_s = self.ready.server.cpu_since(&self.before.server).total_s;
+        let growth = |after: u64, before: u64| per(after as f64 - before as f64, connected).filter(|_| has_server);
+        SetUp {
+            connected: self.connected,
+            failed: self.failed,
+            seconds,
+            connections_per_s: connected / seconds,
+            connections_per_server_cpu_s: per(connected, cpu_s).filter(|_| has_server),
+            handshake: self.tally.handshake.summary(),
+            server_rss_kib_per_connection: growth(self.start.server.rss_kib, self.before.server.rss_kib),
+            server_anon_kib_per_connection: growth(self.start.server.anon_kib, self.before.server.anon_kib),
+        }
+    }
+}
+
+fn optional(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+fn latency(summary: &Summary) -> String {
+    format!(
+        "p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  max {:.1} µs",
+        summary.p50_us, summary.p90_us, summary.p99_us, summary.p999_us, summary.max_us
+    )
+}
+
+/// The table.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        let mut row = |name: &str, value: String| writeln!(text, "  {name:<16} {value}");
+        let set_up = &self.set_up;
+        row(
+            "connections",
+            format!(
+                "{} in {:.2} s, {:.0}/s; {} failed",
+                set_up.connected, set_up.seconds, set_up.connections_per_s, set_up.failed
+            ),
+        )?;
+        if self.scenario == ScenarioKind::Idle.as_str() {
+            if let Some(handshake) = &set_up.handshake {
+                row("handshake", latency(handshake))?;
+            }
+            row(
+                "server memory",
+                format!(
+                    "{} KiB a connection, {} KiB of it its own",
+                    optional(set_up.server_rss_kib_per_connection, 2),
+                    optional(set_up.server_anon_kib_per_connection, 2)
+                ),
+            )?;
+        }
+        row(
+            "server CPU",
+            format!(
+                "{} µs a message; {} messages a CPU second",
+                optional(self.server_cpu_us_per_message, 2),
+                optional(self.messages_per_server_cpu_s, 0)
+            ),
+        )?;
+        row(
+            "messages",
+            format!("{:.0}/s for {:.0} sent/s, {:.1} MB/s", self.messages_per_s, self.sent_per_s, self.megabytes_per_s),
+        )?;
+        for (name, summary) in
+            [("latency", &self.latency), ("to the last", &self.complete), ("accepted", &self.accepted)]
+        {
+            if let Some(summary) = summary {
+                row(name, latency(summary))?;
+            }
+        }
+        let faults = &self.faults;
+        row(
+            "faults",
+            if faults.is_none() {
+                "none".to_owned()
+            } else {
+                format!(
+                    "lost {}, duplicate {}, out of order {}, unexpected {}, stalls {}, throttled {}",
+                    faults.lost,
+                    faults.duplicates,
+                    faults.out_of_order,
+                    faults.unexpected,
+                    faults.stalls,
+                    faults.throttled
+                )
+            },
+        )?;
+        let server_pct = self.server.as_ref().map(|server| server.cpu_pct);
+        row(
+            "CPU use",
+            format!(
+                "server {} %, generator {:.0} %, other processes {:.0} % (100 is one CPU)",
+                optional(server_pct, 0),
+                self.generator.cpu_pct,
+                self.machine.other_cpu_pct
+            ),
+        )?;
+        if self.generator.is_bottleneck {
+            row("note", "the generator is the bottleneck: messages/s is a lower bound; try --threads".to_owned())?;
+        }
+        if self.machine.other_cpu_pct > OTHERS_PCT {
+            row("note", "other processes were busy: distrust messages/s and latency".to_owned())?;
+        }
+        for reason in &self.reasons {
+            row("failed", reason.clone())?;
+        }
+        if let Some(refusal) = &self.refusal {
+            row("refused", refusal.clone())?;
+        }
+        let title = format!("{} {} -c {} -s {}", self.scenario, self.protocol, self.connections, self.size);
+        write!(f, "{} {}\n{}", title, self.label, text.trim_end())
+    }
+}
