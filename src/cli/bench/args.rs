@@ -67,12 +67,22 @@ impl ProtocolKind {
     }
 }
 
+const FIGURES: &str = "\
+What the figures mean (more in docs/performance.md):
+  server CPU     user and system time of --server-pid by messages: the main figure, since it
+                 depends little on how busy the machine is
+  messages/s     echoes, responses, deliveries or pongs received while measuring
+  latency        from sending, or with --rate from when it was due, to receipt
+  to the last    from publishing to receipt by the last subscriber
+  accepted       from publishing to the server's response to the publisher
+  faults         lost, duplicate and overtaken messages over the whole run, warm-up included;
+                 unexpected: errors; stalls: nothing came for a second; throttled: due, not sent
+  other          what all other processes took; distrust messages/s and latency if it is much
+Exit codes: 0 measured, 1 server unusable, 2 bad arguments, 3 --max-time, 70 a defect, 71 system.";
+
 /// Loads a server and measures it.
-///
-/// The main figure is the server's CPU time per message, which says what a message costs however
-/// busy the machine is; give --server-pid for it. Messages per second and latency mean something
-/// only while other processes take next to nothing: see "other processes" in the result.
 #[derive(ClapArgs, Clone, Debug)]
+#[command(after_help = FIGURES)]
 pub struct Args {
     /// What is done to the server
     #[arg(value_enum)]

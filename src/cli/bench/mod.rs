@@ -15,6 +15,7 @@ mod session;
 mod shared;
 mod stamp;
 mod stats;
+mod table;
 mod target;
 mod usage;
 mod worker;

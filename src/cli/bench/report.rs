@@ -1,10 +1,8 @@
-//! The result of a run: figures from readings and counts, as JSON and as a table.
-
-use std::fmt::{self, Write as _};
+//! The result of a run: figures from readings and counts. Its JSON is its fields.
 
 use serde::Serialize;
 
-use super::args::{Args, ScenarioKind};
+use super::args::Args;
 use super::stats::{Faults, Summary, Tally};
 use super::usage::{Machine, Reading};
 
@@ -124,9 +122,6 @@ pub struct MachineUse {
     pub steal_pct: f64,
 }
 
-/// Part of a CPU that others may take before a table warns.
-const OTHERS_PCT: f64 = 15.0;
-
 fn per(amount: f64, base: f64) -> Option<f64> {
     (base > 0.0).then_some(amount / base)
 }
@@ -214,102 +209,80 @@ impl Outcome<'_> {
     }
 }
 
-fn optional(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-}
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use clap::Parser;
 
-fn latency(summary: &Summary) -> String {
-    format!(
-        "p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  max {:.1} µs",
-        summary.p50_us, summary.p90_us, summary.p99_us, summary.p999_us, summary.max_us
-    )
-}
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
 
-/// The table.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        let mut row = |name: &str, value: String| writeln!(text, "  {name:<16} {value}");
-        let set_up = &self.set_up;
-        row(
-            "connections",
-            format!(
-                "{} in {:.2} s, {:.0}/s; {} failed",
-                set_up.connected, set_up.seconds, set_up.connections_per_s, set_up.failed
-            ),
-        )?;
-        if self.scenario == ScenarioKind::Idle.as_str() {
-            if let Some(handshake) = &set_up.handshake {
-                row("handshake", latency(handshake))?;
-            }
-            row(
-                "server memory",
-                format!(
-                    "{} KiB a connection, {} KiB of it its own",
-                    optional(set_up.server_rss_kib_per_connection, 2),
-                    optional(set_up.server_anon_kib_per_connection, 2)
-                ),
-            )?;
+    fn snapshot(at_s: f64, server: (u64, u64), generator_ns: u64, busy_s: f64) -> Snapshot {
+        Snapshot {
+            at_s,
+            server: Reading::fixed(server.0, server.1),
+            generator: Reading::fixed(generator_ns, 0),
+            machine: Machine { busy_s, idle_s: 8.0 * at_s - busy_s, steal_s: 0.0 },
         }
-        row(
-            "server CPU",
-            format!(
-                "{} µs a message; {} messages a CPU second",
-                optional(self.server_cpu_us_per_message, 2),
-                optional(self.messages_per_server_cpu_s, 0)
-            ),
-        )?;
-        row(
-            "messages",
-            format!("{:.0}/s for {:.0} sent/s, {:.1} MB/s", self.messages_per_s, self.sent_per_s, self.megabytes_per_s),
-        )?;
-        for (name, summary) in
-            [("latency", &self.latency), ("to the last", &self.complete), ("accepted", &self.accepted)]
-        {
-            if let Some(summary) = summary {
-                row(name, latency(summary))?;
-            }
+    }
+
+    /// Two seconds of measuring with 1,000,000 messages, 100 connections, a server of 4,000 KiB.
+    pub fn example(line: &str, server_ns: u64, generator_ns: u64) -> Report {
+        let words = ["bench", "--url", "ws://127.0.0.1:1/"].into_iter().chain(line.split_whitespace());
+        let args = Line::parse_from(words).args;
+        let mut tally = Tally { messages: 1_000_000, bytes: 4_000_000, sent: 1_000, ..Tally::default() };
+        tally.latency.record_ns(50_000);
+        Outcome {
+            args: &args,
+            connected: 100,
+            failed: 0,
+            reasons: Vec::new(),
+            refusal: None,
+            before: snapshot(0.0, (0, 4_000), 0, 0.0),
+            ready: snapshot(0.5, (50_000_000, 4_400), 0, 0.1),
+            start: snapshot(1.0, (100_000_000, 4_500), 100_000_000, 1.0),
+            end: snapshot(3.0, (100_000_000 + server_ns, 4_600), 100_000_000 + generator_ns, 6.0),
+            tally,
         }
-        let faults = &self.faults;
-        row(
-            "faults",
-            if faults.is_none() {
-                "none".to_owned()
-            } else {
-                format!(
-                    "lost {}, duplicate {}, out of order {}, unexpected {}, stalls {}, throttled {}",
-                    faults.lost,
-                    faults.duplicates,
-                    faults.out_of_order,
-                    faults.unexpected,
-                    faults.stalls,
-                    faults.throttled
-                )
-            },
-        )?;
-        let server_pct = self.server.as_ref().map(|server| server.cpu_pct);
-        row(
-            "CPU use",
-            format!(
-                "server {} %, generator {:.0} %, other processes {:.0} % (100 is one CPU)",
-                optional(server_pct, 0),
-                self.generator.cpu_pct,
-                self.machine.other_cpu_pct
-            ),
-        )?;
-        if self.generator.is_bottleneck {
-            row("note", "the generator is the bottleneck: messages/s is a lower bound; try --threads".to_owned())?;
+        .report()
+    }
+
+    fn about(value: Option<f64>, expected: f64) -> bool {
+        value.is_some_and(|value| (value - expected).abs() < 1e-6)
+    }
+
+    #[test]
+    fn costs_are_server_time_by_messages() {
+        let report = example("echo --server-pid 1", 1_500_000_000, 500_000_000);
+        assert!(about(report.server_cpu_us_per_message, 1.5), "{report:?}");
+        assert!(about(report.messages_per_server_cpu_s, 1e6 / 1.5));
+        assert!(about(Some(report.messages_per_s), 500_000.0));
+        assert!(about(Some(report.megabytes_per_s), 2.0));
+        assert!(about(Some(report.machine.other_cpu_pct), 150.0));
+        assert!(about(report.set_up.server_rss_kib_per_connection, 5.0));
+        assert!(about(Some(report.set_up.connections_per_s), 200.0));
+        assert!(about(report.set_up.connections_per_server_cpu_s, 2000.0));
+    }
+
+    #[test]
+    fn without_a_process_nothing_is_said_about_the_server() {
+        let report = example("echo", 1_500_000_000, 500_000_000);
+        assert!(report.server.is_none() && report.server_cpu_us_per_message.is_none());
+        assert!(report.set_up.server_rss_kib_per_connection.is_none());
+    }
+
+    #[test]
+    fn the_generator_is_the_bottleneck_when_it_is_used_up_and_the_server_is_not() {
+        for (line, server_ns, generator_ns, expected) in [
+            ("echo --server-pid 1", 1_000_000_000, 1_990_000_000, true),
+            ("echo --server-pid 1", 1_990_000_000, 1_990_000_000, false),
+            ("echo --server-pid 1", 1_000_000_000, 1_000_000_000, false),
+            ("echo --server-pid 1 --threads 2", 1_000_000_000, 1_990_000_000, false),
+        ] {
+            assert_eq!(example(line, server_ns, generator_ns).generator.is_bottleneck, expected, "{line}");
         }
-        if self.machine.other_cpu_pct > OTHERS_PCT {
-            row("note", "other processes were busy: distrust messages/s and latency".to_owned())?;
-        }
-        for reason in &self.reasons {
-            row("failed", reason.clone())?;
-        }
-        if let Some(refusal) = &self.refusal {
-            row("refused", refusal.clone())?;
-        }
-        let title = format!("{} {} -c {} -s {}", self.scenario, self.protocol, self.connections, self.size);
-        write!(f, "{} {}\n{}", title, self.label, text.trim_end())
     }
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use serde_json::{Value, json};
 
 use super::report::Report;
 use super::{Args, BenchError, measure};
@@ -19,15 +20,20 @@ enum Behaviour {
     /// Sends to all others, but never the message that is the fifth of its publisher.
     BroadcastLosing5th,
     Broadcast,
+    /// Responds to commands, and hands publications to the topic's subscribers.
+    Hydrogen,
     Refuse,
     Silent,
 }
+
+/// A connection, and the topic that it subscribed to.
+type Peer = (TcpStream, String);
 
 /// Serves until the test's process ends, a thread for each connection.
 fn serve(behaviour: Behaviour) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let all: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let all: Arc<Mutex<Vec<Peer>>> = Arc::default();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let all = all.clone();
@@ -37,7 +43,7 @@ fn serve(behaviour: Behaviour) -> String {
     url
 }
 
-fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<TcpStream>>) -> Option<()> {
+fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -52,7 +58,7 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<TcpStr
     // Registered before the client can believe itself connected.
     let me = stream.try_clone().ok()?;
     let my_port = me.peer_addr().ok()?;
-    all.lock().ok()?.push(me);
+    all.lock().ok()?.push((me, String::new()));
     stream.write_all(response).ok()?;
     for count in 1.. {
         let frame = read_frame(&mut stream)?;
@@ -61,16 +67,43 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<TcpStr
             Behaviour::EchoTwice => stream.write_all(&[&frame[..], &frame[..]].concat()).ok()?,
             Behaviour::BroadcastLosing5th if count == 5 => {}
             Behaviour::Broadcast | Behaviour::BroadcastLosing5th => {
-                for mut other in all.lock().ok()?.iter() {
+                for (other, _) in all.lock().ok()?.iter_mut() {
                     if other.peer_addr().is_ok_and(|peer| peer != my_port) {
                         other.write_all(&frame).ok()?;
                     }
                 }
             }
+            Behaviour::Hydrogen => obey(&frame, &mut stream, &mut all.lock().ok()?)?,
             Behaviour::Refuse | Behaviour::Silent => return None,
         }
     }
     Some(())
+}
+
+fn text_frame(text: &str) -> Vec<u8> {
+    [&[0x81, 126], &(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+/// Does what a command says: ping, subscribe or publish.
+fn obey(frame: &[u8], stream: &mut TcpStream, peers: &mut [Peer]) -> Option<()> {
+    let start = if frame[1] == 126 { 4 } else { 2 };
+    let command: Value = serde_json::from_slice(&frame[start..]).ok()?;
+    let (data, mine) = (&command["data"], stream.peer_addr().ok()?);
+    match command["action"].as_str()? {
+        "subscribe" => {
+            let (_, topic) = peers.iter_mut().find(|(peer, _)| peer.peer_addr().is_ok_and(|it| it == mine))?;
+            *topic = data["topics"][0].as_str()?.to_owned();
+        }
+        "publish" => {
+            let event = json!({"type": "event", "data": data["payload"]}).to_string();
+            for (peer, _) in peers.iter_mut().filter(|(_, topic)| data["topic"] == topic.as_str()) {
+                peer.write_all(&text_frame(&event)).ok()?;
+            }
+        }
+        _ => {}
+    }
+    let response = json!({"type": "response", "id": command["id"], "status": "success", "data": data});
+    stream.write_all(&text_frame(&response.to_string())).ok()
 }
 
 /// A client's frame, as a server sends it on; a ping becomes its pong.
@@ -108,7 +141,8 @@ fn bench(behaviour: Behaviour, line: &str) -> Result<Report, BenchError> {
     let url = serve(behaviour);
     let duration = if line.contains("-d ") { "" } else { "-d 0.3" };
     let fixed = format!("--settle 0.05 --warmup 0.05 --max-time 20 {duration}");
-    let line = format!("bench {line} --protocol raw --url {url} {fixed}");
+    let protocol = if behaviour == Behaviour::Hydrogen { "hydrogen" } else { "raw" };
+    let line = format!("bench {line} --protocol {protocol} --url {url} {fixed}");
     measure(&Line::parse_from(line.split_whitespace()).args)
 }
 
@@ -151,6 +185,25 @@ fn what_a_server_loses_is_lost_to_each_subscriber() {
     let report = bench(Behaviour::BroadcastLosing5th, "fanout -c 3 --window 8 -d 1.5").unwrap();
     assert_eq!((report.faults.lost, report.faults.duplicates), (3, 0), "{report}");
     assert!(report.faults.stalls >= 1, "{report}");
+}
+
+#[test]
+fn commands_get_their_responses() {
+    let report = bench(Behaviour::Hydrogen, "rpc -c 3 -p 2").unwrap();
+    assert!(report.faults.is_none(), "{report}");
+    assert!(report.messages > 10, "{report}");
+}
+
+#[test]
+fn events_reach_the_subscribers_of_their_topic_alone() {
+    for threads in [1, 2] {
+        let line = format!("fanout -c 6 --topics 3 --window 6 --threads {threads}");
+        let report = bench(Behaviour::Hydrogen, &line).unwrap();
+        assert!(report.faults.is_none(), "{report}");
+        let per_publication = report.messages_per_s / report.sent_per_s;
+        assert!((1.5..2.5).contains(&per_publication), "{report}");
+        assert!(report.accepted.is_some(), "each publication is responded to");
+    }
 }
 
 #[test]

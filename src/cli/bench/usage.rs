@@ -56,6 +56,12 @@ impl Reading {
         Ok(())
     }
 
+    /// A reading of one thread, for tests of what is made from it.
+    #[cfg(test)]
+    pub fn fixed(thread_ns: u64, rss_kib: u64) -> Reading {
+        Reading { threads_ns: BTreeMap::from([(1, thread_ns)]), rss_kib, anon_kib: rss_kib, ..Reading::default() }
+    }
+
     /// How many threads there are.
     pub fn threads(&self) -> usize {
         self.threads_ns.len()
