@@ -4,6 +4,7 @@
 //! them, in which everything is checked, before it does anything. Results go to standard output,
 //! and everything else to standard error. How a command ends is a row of [`exit`]'s table.
 
+pub mod bench;
 mod call;
 mod check;
 mod client;
@@ -63,6 +64,8 @@ enum Command {
     Call(call::Args),
     /// Show how the server is doing
     Status(status::Args),
+    /// Load a server and measure it
+    Bench(Box<bench::Args>),
 }
 
 /// Runs the command that the program's arguments name.
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),
         Command::Status(args) => status::run(args),
+        Command::Bench(args) => bench::run(*args).map_err(|error| Stop::new(error.exit(), error)),
     }
 }
 

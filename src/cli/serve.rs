@@ -3,7 +3,7 @@
 use super::config_file::{self, ConfigArgs};
 use super::exit::{Exit, Stop};
 use super::output::note;
-use crate::config::Loaded;
+use crate::server::{RunError, StartError};
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -29,11 +29,20 @@ pub fn run(args: Args) -> Result<(), Stop> {
     if file.is_none() {
         note("hydrogen: no configuration file found; serving with built-in defaults");
     }
-    start(loaded)
+    crate::server::run(loaded).map_err(|error| Stop::new(exit_of(&error), error))
 }
 
-/// The server's entry.
-fn start(loaded: Loaded) -> Result<(), Stop> {
-    drop(loaded);
-    Err(Stop::new(Exit::Internal, "the server is not part of this build"))
+/// Whose fault it is that the server did not start.
+fn exit_of(error: &RunError) -> Exit {
+    match error {
+        RunError::Log(_) | RunError::Signals(_) => Exit::System,
+        RunError::Start(StartError::DataDir(..) | StartError::Listen(..) | StartError::System(_)) => Exit::System,
+        RunError::Start(
+            StartError::Keys(_)
+            | StartError::Key(_)
+            | StartError::Tls(_)
+            | StartError::Channel(_)
+            | StartError::Disabled,
+        ) => Exit::Usage,
+    }
 }

@@ -1,0 +1,275 @@
+//! `hydrogen bench`: loads a server, this one or another, and measures it from outside.
+//!
+//! Owns its connections, their frames and their clocks, and shares no code with the server's
+//! codec. It judges nothing: figures and what they mean are in `docs/performance.md`.
+
+mod args;
+mod clock;
+mod conn;
+mod error;
+mod frame;
+mod report;
+mod scenario;
+mod sequence;
+mod session;
+mod shared;
+mod stamp;
+mod stats;
+mod table;
+mod target;
+mod usage;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use args::Args;
+use args::ScenarioKind;
+pub use error::BenchError;
+use report::{Outcome, Report, Snapshot};
+use scenario::{Board, Exchange, Fanout, Idle, Pace, Scenario};
+use session::Role;
+use shared::{Phase, Shared};
+use stats::Tally;
+use target::Target;
+use usage::{Machine, Reading};
+use worker::{Work, Worker, Yield};
+
+/// How long what is in flight may take to come in after the last message was sent.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How often the main thread looks at the workers.
+const LOOK: Duration = Duration::from_millis(1);
+/// Descriptors beside the connections': polls, timers, `/proc`, the standard streams.
+const OTHER_FILES: u64 = 128;
+
+/// Runs it, and prints the result on standard output.
+pub fn run(args: Args) -> Result<(), BenchError> {
+    let report = measure(&args)?;
+    if args.json {
+        let line = serde_json::to_string(&report).map_err(|_| BenchError::Bug("a report that is no JSON"))?;
+        println!("{line}");
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+/// Runs it.
+fn measure(args: &Args) -> Result<Report, BenchError> {
+    args.check()?;
+    let target = Target::new(args)?;
+    allow_files(total(args) as u64 + OTHER_FILES)?;
+
+    let mut run = Run::start(args, target)?;
+    let before = run.begun.clone();
+    let total = total(args);
+    let opening = |shared: &Shared| shared.settled() + shared.failed() < total;
+    run.wait_while(opening, "connections were still being opened")?;
+    let ready = run.snapshot();
+    if run.shared.settled() == 0 {
+        let reasons = run.shared.reasons().join("; ");
+        return Err(BenchError::Server(format!("no connection could be opened: {reasons}")));
+    }
+
+    run.rest(args.settle)?;
+    run.shared.enter(Phase::WarmUp);
+    run.rest(args.warmup)?;
+    run.shared.enter(Phase::Measure);
+    let start = run.snapshot();
+    run.rest(args.duration)?;
+    run.shared.enter(Phase::Drain);
+    let end = run.snapshot();
+    let drained_by = Instant::now() + DRAIN;
+    let draining = |shared: &Shared| !shared.is_drained() && Instant::now() < drained_by;
+    run.wait_while(draining, "messages were still coming in")?;
+
+    let (connected, failed, reasons) = (run.shared.settled(), run.shared.failed(), run.shared.reasons());
+    let (tally, refusal) = run.finish()?;
+    Ok(Outcome { args, connected, failed, reasons, refusal, before, ready, start, end, tally }.report())
+}
+
+/// All connections, the publisher too.
+fn total(args: &Args) -> usize {
+    args.connections + usize::from(args.scenario == ScenarioKind::Fanout)
+}
+
+/// Raises the limit on open files as far as needed and allowed.
+fn allow_files(needed: u64) -> Result<(), BenchError> {
+    let (soft, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
+    if soft >= needed {
+        return Ok(());
+    }
+    // Only a privileged process may raise the hard limit.
+    if rlimit::setrlimit(rlimit::Resource::NOFILE, needed, hard.max(needed)).is_err() {
+        let usage = format!("{needed} open files are needed and {hard} allowed (ulimit -Hn)");
+        rlimit::setrlimit(rlimit::Resource::NOFILE, needed, hard).map_err(|_| BenchError::Usage(usage))?;
+    }
+    Ok(())
+}
+
+type Handle = JoinHandle<std::io::Result<Yield>>;
+
+fn joined(worker: Handle) -> Result<Yield, BenchError> {
+    Ok(worker.join().map_err(|_| BenchError::Bug("a worker panicked"))??)
+}
+
+/// The workers, and what the main thread knows of them. Dropping it ends them.
+struct Run {
+    shared: Arc<Shared>,
+    workers: Vec<Handle>,
+    begun_at: Instant,
+    deadline: Instant,
+    server_pids: Vec<i32>,
+    begun: Snapshot,
+}
+
+impl Run {
+    fn start(args: &Args, target: Target) -> Result<Run, BenchError> {
+        let begun_at = Instant::now();
+        let shared = Arc::new(Shared::new(args.threads));
+        let mut run = Run {
+            shared: shared.clone(),
+            workers: Vec::new(),
+            begun_at,
+            deadline: begun_at + Duration::from_secs_f64(args.max_time),
+            server_pids: args.server_pid.clone(),
+            begun: snapshot(begun_at, &args.server_pid),
+        };
+        let crew = Crew::new(args);
+        let target = Arc::new(target);
+        // All are made before one runs: a failure then leaves no thread behind.
+        let mut workers = Vec::with_capacity(args.threads);
+        for index in 0..args.threads {
+            let work = Work {
+                index,
+                target: target.clone(),
+                protocol: args.protocol(),
+                masking: args.masking,
+                run: crew.run,
+                plan: crew.plan(args, index),
+                batch: args.connect_batch.div_ceil(args.threads),
+            };
+            workers.push(Worker::new(work, shared.clone(), crew.scenario(args))?);
+        }
+        if let ([publishing, _, ..], ScenarioKind::Fanout) = (&workers[..], args.scenario) {
+            // It is set once, here.
+            let _ = crew.board.waker.set(publishing.waker()?);
+        }
+        for worker in workers {
+            run.workers.push(thread::Builder::new().name("bench".into()).spawn(move || worker.run())?);
+        }
+        Ok(run)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        snapshot(self.begun_at, &self.server_pids)
+    }
+
+    fn wait_while(&mut self, condition: impl Fn(&Shared) -> bool, stage: &str) -> Result<(), BenchError> {
+        while condition(&self.shared) {
+            self.look(stage)?;
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, seconds: f64) -> Result<(), BenchError> {
+        let until = Instant::now() + Duration::from_secs_f64(seconds);
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            self.look("the measurement was under way")?;
+            thread::sleep(left.min(20 * LOOK));
+        }
+        Ok(())
+    }
+
+    /// Time must not be up, and no worker may have ended.
+    fn look(&mut self, stage: &str) -> Result<(), BenchError> {
+        if Instant::now() >= self.deadline {
+            let (settled, failed) = (self.shared.settled(), self.shared.failed());
+            return Err(BenchError::OutOfTime(format!("{stage}; {settled} were opened, {failed} failed")));
+        }
+        match self.workers.iter().position(JoinHandle::is_finished) {
+            None => Ok(()),
+            Some(index) => {
+                joined(self.workers.swap_remove(index))?;
+                Err(BenchError::Bug("a worker ended too early"))
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(Tally, Option<String>), BenchError> {
+        self.shared.enter(Phase::Done);
+        let (mut tally, mut refusal) = (Tally::default(), None);
+        for worker in self.workers.drain(..) {
+            let done = joined(worker)?;
+            tally.merge(&done.tally);
+            refusal = refusal.or(done.refusal);
+        }
+        Ok((tally, refusal))
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.shared.enter(Phase::Done);
+        for worker in self.workers.drain(..) {
+            // Its result is of no use to anyone any more.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn snapshot(begun_at: Instant, server_pids: &[i32]) -> Snapshot {
+    Snapshot {
+        at_s: begun_at.elapsed().as_secs_f64(),
+        server: Reading::of(server_pids),
+        generator: Reading::of(&[std::process::id() as i32]),
+        machine: Machine::read(),
+    }
+}
+
+/// What all workers of a run are made from.
+struct Crew {
+    run: u16,
+    topics: Arc<[Arc<str>]>,
+    board: Arc<Board>,
+}
+
+impl Crew {
+    fn new(args: &Args) -> Crew {
+        let topics = match args.topics {
+            1 => vec![Arc::from(args.topic.as_str())],
+            count => (0..count).map(|index| Arc::from(format!("{}{index}", args.topic))).collect(),
+        };
+        // Differs from run to run on one machine, which is all that is asked of it.
+        let run = (std::process::id() ^ clock::now_ns() as u32) as u16;
+        Crew { run, board: Arc::new(Board::new(topics.len())), topics: topics.into() }
+    }
+
+    /// A worker's connections, the last first. Number 0 is a fan-out's publisher.
+    fn plan(&self, args: &Args, worker: usize) -> Vec<(usize, Role)> {
+        let role = |number| match (args.scenario, number) {
+            (ScenarioKind::Fanout, 0) => Role::Publisher,
+            (ScenarioKind::Fanout, _) => {
+                Role::Subscriber(self.topics[Fanout::lane_of(number, self.topics.len())].clone())
+            }
+            (ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle, _) => Role::Client,
+        };
+        (worker..total(args)).step_by(args.threads).map(|number| (number, role(number))).rev().collect()
+    }
+
+    fn scenario(&self, args: &Args) -> Box<dyn Scenario> {
+        match args.scenario {
+            ScenarioKind::Echo | ScenarioKind::Rpc => Box::new(Exchange::new(self.run, args.pipeline, args.size)),
+            ScenarioKind::Idle => Box::new(Idle::new(self.run, args.ping_rate / args.threads as f64)),
+            ScenarioKind::Fanout => {
+                let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
+                Box::new(Fanout::new(self.run, pace, args.size, self.topics.clone(), self.board.clone()))
+            }
+        }
+    }
+}

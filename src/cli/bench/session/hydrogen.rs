@@ -1,0 +1,164 @@
+//! hydrogen-protocol: envelopes in JSON text. The stamp is both the command's id and in its data.
+//!
+//! Incoming envelopes are not parsed. Members are searched for as the server writes them, without
+//! spaces, so that a delivery costs the generator less than it costs the server.
+
+use memchr::memmem;
+
+use super::{Ear, Heard, Role};
+use crate::cli::bench::clock;
+use crate::cli::bench::frame::{self, Outbox};
+use crate::cli::bench::stamp::Stamp;
+
+/// What is offered in the upgrade.
+pub const SUBPROTOCOL: &str = "hydrogen-protocol";
+
+const HEAD: &[u8] = br#"{"type":"command","id":""#;
+const TIMESTAMP: &[u8] = br#"","timestamp":""#;
+const SUBSCRIBE: &[u8] = br#"","channel":"system","action":"subscribe","data":{"topics":[""#;
+const PUBLISH: &[u8] = br#"","channel":"system","action":"publish","data":{"topic":""#;
+const PING: &[u8] = br#"","channel":"system","action":"ping","data":"#;
+
+/// One connection's state.
+#[derive(Debug)]
+pub struct Hydrogen {
+    /// Taken when the subscription is confirmed.
+    subscribe_to: Option<std::sync::Arc<str>>,
+    /// Whether stamped messages are deliveries rather than responses.
+    is_subscriber: bool,
+}
+
+impl Hydrogen {
+    /// Before the upgrade.
+    pub fn new(role: &Role) -> Hydrogen {
+        match role {
+            Role::Subscriber(topic) => Hydrogen { subscribe_to: Some(topic.clone()), is_subscriber: true },
+            Role::Client | Role::Publisher => Hydrogen { subscribe_to: None, is_subscriber: false },
+        }
+    }
+
+    /// Subscribes, if it is to.
+    pub fn open(&mut self, out: &mut Outbox, ear: &mut Ear) {
+        match &self.subscribe_to {
+            Some(topic) => {
+                let parts: [&[u8]; 7] =
+                    [HEAD, b"subscribe", TIMESTAMP, &clock::timestamp(), SUBSCRIBE, topic.as_bytes(), br#""]}}"#];
+                out.frame(frame::TEXT, &parts);
+            }
+            None => ear.heard.push(Heard::Settled),
+        }
+    }
+
+    /// A text message came.
+    pub fn on_message(&mut self, message: &[u8], ear: &mut Ear) {
+        let stamp = ear.stamps.find(message);
+        match stamp {
+            Some(stamp) if self.is_subscriber => ear.heard.push(Heard::Message(stamp)),
+            _ if is_error(message) => ear.refused(stamp, message),
+            Some(stamp) => ear.heard.push(Heard::Response(stamp)),
+            None if self.subscribe_to.is_some() && is_response(message) => {
+                self.subscribe_to = None;
+                ear.heard.push(Heard::Settled);
+            }
+            // The session's greeting, a status update.
+            None => {}
+        }
+    }
+}
+
+fn is_response(message: &[u8]) -> bool {
+    memmem::find(message, br#""type":"response""#).is_some()
+}
+
+fn is_error(message: &[u8]) -> bool {
+    memmem::find(message, br#""status":"error""#).is_some() && is_response(message)
+}
+
+/// The command `system.publish`.
+pub fn publish(topic: &str, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
+    out.frame(
+        frame::TEXT,
+        &[
+            HEAD,
+            &stamp.write(),
+            TIMESTAMP,
+            &clock::timestamp(),
+            PUBLISH,
+            topic.as_bytes(),
+            br#"","payload":"#,
+            payload,
+            b"}}",
+        ],
+    );
+}
+
+/// The command `system.ping`, which gives its data back.
+pub fn ping(payload: &[u8], stamp: Stamp, out: &mut Outbox) {
+    out.frame(frame::TEXT, &[HEAD, &stamp.write(), TIMESTAMP, &clock::timestamp(), PING, payload, b"}"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::frame::Masking;
+    use crate::cli::bench::stamp::Payload;
+    use serde_json::Value;
+
+    fn sent(out: &Outbox) -> Value {
+        let frame = out.pending();
+        let start = if frame[1] & 0x7f == 126 { 8 } else { 6 };
+        serde_json::from_slice(&frame[start..]).unwrap()
+    }
+
+    const STAMP: Stamp = Stamp { run: 7, lane: 1, seq: 9, time_ns: 55 };
+
+    #[test]
+    fn commands_are_envelopes() {
+        let mut payload = Payload::new(64);
+        let payload = payload.stamped(STAMP);
+        let data: Value = serde_json::from_slice(payload).unwrap();
+        let id = String::from_utf8(STAMP.write().to_vec()).unwrap();
+
+        let mut out = Outbox::new(Masking::Zero, 1);
+        publish("bench.t", payload, STAMP, &mut out);
+        let command = sent(&out);
+        assert_eq!((&command["type"], &command["channel"]), (&"command".into(), &"system".into()));
+        assert_eq!((&command["action"], &command["id"]), (&"publish".into(), &id.as_str().into()));
+        assert_eq!((&command["data"]["topic"], &command["data"]["payload"]), (&"bench.t".into(), &data));
+
+        let mut out = Outbox::new(Masking::Zero, 1);
+        ping(payload, STAMP, &mut out);
+        let command = sent(&out);
+        assert_eq!((&command["action"], &command["id"]), (&"ping".into(), &id.as_str().into()));
+        assert_eq!(command["data"], data);
+
+        let mut out = Outbox::new(Masking::Zero, 1);
+        Hydrogen::new(&Role::Subscriber("bench.t".into())).open(&mut out, &mut Ear::default());
+        let command = sent(&out);
+        assert_eq!(command["action"], "subscribe");
+        assert_eq!(command["data"]["topics"], serde_json::json!(["bench.t"]));
+    }
+
+    #[test]
+    fn a_subscriber_settles_on_its_response_and_then_hears_deliveries() {
+        let (mut session, mut ear) = (Hydrogen::new(&Role::Subscriber("bench.t".into())), Ear::default());
+        session.on_message(br#"{"type":"event","channel":"system","action":"session","data":{}}"#, &mut ear);
+        assert!(ear.heard.is_empty());
+        session.on_message(br#"{"type":"response","id":"subscribe","status":"success","data":{}}"#, &mut ear);
+        let id = String::from_utf8(STAMP.write().to_vec()).unwrap();
+        session.on_message(format!(r#"{{"type":"event","data":{{"m":"{id}"}}}}"#).as_bytes(), &mut ear);
+        assert_eq!(ear.heard, [Heard::Settled, Heard::Message(STAMP)]);
+    }
+
+    #[test]
+    fn errors_are_refusals_with_their_text() {
+        let (mut session, mut ear) = (Hydrogen::new(&Role::Client), Ear::default());
+        let id = String::from_utf8(STAMP.write().to_vec()).unwrap();
+        for status in ["success", "error"] {
+            let text = format!(r#"{{"type":"response","id":"{id}","status":"{status}"}}"#);
+            session.on_message(text.as_bytes(), &mut ear);
+        }
+        assert_eq!(ear.heard, [Heard::Response(STAMP), Heard::Refused(Some(STAMP))]);
+        assert!(ear.refusal.unwrap().contains("error"));
+    }
+}

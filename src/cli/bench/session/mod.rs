@@ -1,0 +1,173 @@
+//! What differs from protocol to protocol: how a connection gets ready, publishes, asks, is
+//! probed, and what it hears. One file for each; none of them knows sockets or scenarios.
+
+mod hydrogen;
+mod mqtt;
+mod nats;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::args::ProtocolKind;
+use super::frame::{self, Outbox};
+use super::stamp::{Stamp, StampFinder};
+
+pub use hydrogen::Hydrogen;
+pub use mqtt::Mqtt;
+pub use nats::Nats;
+
+/// Why a connection cannot go on.
+pub type Fault = Cow<'static, str>;
+
+/// What a connection is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Exchanges messages with the server, or idles.
+    Client,
+    /// Publishes.
+    Publisher,
+    /// Subscribes to this topic.
+    Subscriber(Arc<str>),
+}
+
+/// What was understood of what came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The connection is ready: its handshakes are done, its subscription is confirmed.
+    Settled,
+    /// An echo or a delivery.
+    Message(Stamp),
+    /// The server's response to a command of this connection.
+    Response(Stamp),
+    /// The answer to a probe. Without a stamp, it answers the last one.
+    Pong(Option<Stamp>),
+    /// The server reported an error, about the command with the stamp if there is one.
+    Refused(Option<Stamp>),
+}
+
+/// Collects what is heard during one read. One for each thread.
+#[derive(Debug, Default)]
+pub struct Ear {
+    /// What was heard since it was last taken.
+    pub heard: Vec<Heard>,
+    /// Bytes of messages since they were last taken.
+    pub bytes: u64,
+    /// Finds the stamps.
+    pub stamps: StampFinder,
+    /// The text of the first refusal, for the report.
+    pub refusal: Option<String>,
+    /// When the bytes were read that it listens to.
+    pub read_at_ns: u64,
+    /// How long handshakes took, since they were last taken.
+    pub handshakes_ns: Vec<u64>,
+}
+
+impl Ear {
+    /// Bytes of a refusal that are kept.
+    const REFUSAL_BYTES: usize = 300;
+
+    /// Notes a refusal; the first one's text is kept.
+    pub fn refused(&mut self, stamp: Option<Stamp>, text: &[u8]) {
+        let text = &text[..text.len().min(Ear::REFUSAL_BYTES)];
+        self.refusal.get_or_insert_with(|| String::from_utf8_lossy(text).into_owned());
+        self.heard.push(Heard::Refused(stamp));
+    }
+
+    /// Notes a stamped message, if it has a stamp.
+    fn message(&mut self, message: &[u8]) {
+        let stamp = self.stamps.find(message);
+        self.heard.extend(stamp.map(Heard::Message));
+    }
+}
+
+/// One connection's protocol.
+#[derive(Debug)]
+pub enum Session {
+    /// Messages as they are.
+    Raw,
+    /// hydrogen-protocol.
+    Hydrogen(Hydrogen),
+    /// MQTT 3.1.1.
+    Mqtt(Mqtt),
+    /// NATS.
+    Nats(Nats),
+}
+
+impl Session {
+    /// A connection's session. `number` is its number within the run.
+    pub fn new(protocol: ProtocolKind, role: &Role, run: u16, number: usize) -> Session {
+        match protocol {
+            ProtocolKind::Raw => Session::Raw,
+            ProtocolKind::Hydrogen => Session::Hydrogen(Hydrogen::new(role)),
+            ProtocolKind::Mqtt => Session::Mqtt(Mqtt::new(role, run, number)),
+            ProtocolKind::Nats => Session::Nats(Nats::new(role)),
+        }
+    }
+
+    /// The subprotocol to offer.
+    pub fn subprotocol(protocol: ProtocolKind) -> Option<&'static str> {
+        match protocol {
+            ProtocolKind::Raw | ProtocolKind::Nats => None,
+            ProtocolKind::Hydrogen => Some(hydrogen::SUBPROTOCOL),
+            ProtocolKind::Mqtt => Some("mqtt"),
+        }
+    }
+
+    /// The transport is open: begin. Hears [`Heard::Settled`], now or later.
+    pub fn open(&mut self, out: &mut Outbox, ear: &mut Ear) {
+        match self {
+            Session::Raw => ear.heard.push(Heard::Settled),
+            Session::Hydrogen(session) => session.open(out, ear),
+            Session::Mqtt(session) => session.open(out),
+            Session::Nats(session) => session.open(out),
+        }
+    }
+
+    /// Publishes, or sends what comes back as an echo.
+    pub fn publish(&mut self, topic: &str, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
+        match self {
+            Session::Raw => out.frame(frame::TEXT, &[payload]),
+            Session::Hydrogen(_) => hydrogen::publish(topic, payload, stamp, out),
+            Session::Mqtt(_) => mqtt::publish(topic, payload, out),
+            Session::Nats(_) => nats::publish(topic, payload, out),
+        }
+    }
+
+    /// Sends something that is answered with [`Heard::Response`], or with [`Heard::Message`]
+    /// where the protocol knows no responses.
+    pub fn request(&mut self, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
+        match self {
+            Session::Hydrogen(_) => hydrogen::ping(payload, stamp, out),
+            Session::Raw | Session::Mqtt(_) | Session::Nats(_) => self.publish("", payload, stamp, out),
+        }
+    }
+
+    /// Sends something that is answered with [`Heard::Pong`].
+    pub fn probe(&mut self, stamp: Stamp, out: &mut Outbox) {
+        match self {
+            Session::Raw | Session::Hydrogen(_) | Session::Mqtt(_) => out.frame(frame::PING, &[&stamp.write()]),
+            Session::Nats(_) => out.raw(&[b"PING\r\n"]),
+        }
+    }
+
+    /// A whole WebSocket message came.
+    pub fn on_message(&mut self, message: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<(), Fault> {
+        ear.bytes += message.len() as u64;
+        match self {
+            Session::Raw => ear.message(message),
+            Session::Hydrogen(session) => session.on_message(message, ear),
+            Session::Mqtt(session) => session.on_message(message, out, ear)?,
+            // Without frames everything goes to `on_stream`.
+            Session::Nats(_) => return Err("NATS over WebSocket is not spoken here".into()),
+        }
+        Ok(())
+    }
+
+    /// Bytes came on a transport without frames; says how many belong to whole messages.
+    pub fn on_stream(&mut self, bytes: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<usize, Fault> {
+        match self {
+            Session::Nats(session) => session.on_stream(bytes, out, ear),
+            Session::Raw | Session::Hydrogen(_) | Session::Mqtt(_) => Err("this protocol needs ws://".into()),
+        }
+    }
+}
