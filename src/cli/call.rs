@@ -44,9 +44,9 @@ struct Plan {
 pub fn run(args: Args) -> Result<(), Stop> {
     let plan = build(args)?;
     let mut client = Client::connect(&plan.target)?;
-    let answer = client.call(&plan.channel, &plan.action, &plan.data, plan.timeout)?;
+    let answer = client.call(&plan.channel, &plan.action, &plan.data, plan.timeout);
     client.close();
-    let data = answer.map_err(Stop::answered)?;
+    let data = answer?.map_err(Stop::answered)?;
     output::print(json::on_one_line(&data))
 }
 

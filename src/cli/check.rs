@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::config_file::{self, ConfigArgs, keys_file};
 use super::exit::{Exit, Stop};
 use super::output::note;
+use crate::base::Wall;
 use crate::config::{Config, SecureMode};
 use crate::engine::auth::{KeyRecord, KeyRing, Permissions, SharedKey};
 use crate::sys::clock::Clock;
@@ -36,8 +37,9 @@ pub fn run(args: Args) -> Result<(), Stop> {
     let file = args.config.find();
     let loaded = config_file::load(file.as_deref())?;
     config_file::note_warnings(&loaded);
+    let now = Clock::default().now().wall;
     let mut findings = Findings::default();
-    let keys = findings.look_at(&loaded.config);
+    let keys = findings.look_at(&loaded.config, now);
     for warning in &findings.warnings {
         note(format_args!("warning: {warning}"));
     }
@@ -47,7 +49,7 @@ pub fn run(args: Args) -> Result<(), Stop> {
     if !findings.problems.is_empty() {
         return Err(Stop::silent(Exit::Usage));
     }
-    summary::print(file.as_deref(), &loaded.config, &keys, Clock::default().now().wall)
+    summary::print(file.as_deref(), &loaded.config, &keys, now)
 }
 
 #[derive(Default)]
@@ -58,7 +60,7 @@ struct Findings {
 
 impl Findings {
     /// Looks at everything that the configuration names; gives the keys.
-    fn look_at(&mut self, config: &Config) -> Vec<KeyRecord> {
+    fn look_at(&mut self, config: &Config, now: Wall) -> Vec<KeyRecord> {
         if let SecureMode::Tls { certificate_path, key_path } = &config.web_socket_server.secure_mode
             && let Err(why) = tls::server_config(certificate_path, key_path)
         {
@@ -75,8 +77,8 @@ impl Findings {
         let shared = self.shared_key(config);
         let keys = self.keys(&keys_file(&config.data_dir), shared.as_ref());
         let needs_keys = config.web_socket_server.auth_required;
-        if needs_keys && config.web_socket_server.key.is_none() && !keys.iter().any(|key| key.revoked.is_none()) {
-            self.warnings.push("there is no key, so nobody can connect: hydrogen key create makes one".into());
+        if needs_keys && config.web_socket_server.key.is_none() && !keys.iter().any(|key| is_good(key, now)) {
+            self.warnings.push("there is no good key, so nobody can connect: hydrogen key create makes one".into());
         }
         keys
     }
@@ -114,6 +116,10 @@ impl Findings {
         }
         loaded.records
     }
+}
+
+fn is_good(key: &KeyRecord, now: Wall) -> bool {
+    key.revoked.is_none() && key.expires.is_none_or(|expires| now < expires)
 }
 
 /// Whether files can be made in the folder, or the folder can be made. Permission bits do not

@@ -31,8 +31,7 @@ use exit::{Exit, Stop};
     version,
     about = "A self-hosted realtime server, and its clients",
     after_help = EXAMPLES,
-    propagate_version = true,
-    max_term_width = 100
+    propagate_version = true
 )]
 struct Cli {
     #[command(subcommand)]

@@ -21,6 +21,9 @@ use input::Input;
 /// answered, and a lost connection noticed.
 const SILENCE: Duration = Duration::from_millis(250);
 
+/// The same while answers are due: neither a line nor an answer may wait for the other.
+const GLANCE: Duration = Duration::from_millis(5);
+
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -156,10 +159,10 @@ fn build(args: Args) -> Result<Plan, Stop> {
 
 fn publish_one(data: &str, plan: &Plan) -> Result<(), Stop> {
     let mut client = Client::connect(&plan.target)?;
-    let answer = client.call("system", "publish", data, plan.timeout)?;
+    let answer = client.call("system", "publish", data, plan.timeout);
     client.close();
     let mut out = Lines::new();
-    out.line(&[&event_id(&answer.map_err(Stop::answered)?)])?;
+    out.line(&[&event_id(&answer?.map_err(Stop::answered)?)])?;
     out.flush()
 }
 
@@ -195,14 +198,16 @@ impl Run<'_> {
     fn go(&mut self, input: &mut Input) -> Result<(), Stop> {
         while self.failed.is_none() && !input.is_at_end() {
             self.send_lines(input)?;
-            self.receive()?;
-            if self.waiting.is_empty() && !input.is_at_end() {
+            if self.waiting.len() >= self.plan.in_flight {
+                self.wait_for_answer()?;
+            } else {
+                self.take_answers()?;
                 self.out.flush()?;
-                input.wait(SILENCE);
+                input.wait(if self.waiting.is_empty() { SILENCE } else { GLANCE });
             }
         }
         while !self.waiting.is_empty() {
-            self.receive()?;
+            self.wait_for_answer()?;
         }
         self.out.flush()
     }
@@ -233,20 +238,32 @@ impl Run<'_> {
         if sent { Ok(self.client.flush()?) } else { Ok(()) }
     }
 
-    /// Takes all answers that are here; waits for one if any is due.
-    fn receive(&mut self) -> Result<(), Stop> {
-        let mut message = self.client.receive_now()?;
-        if let (None, Some(oldest)) = (&message, self.waiting.front()) {
-            // What was printed is seen before the wait.
-            self.out.flush()?;
-            let answer = self.client.receive_until(Some(oldest.since + self.plan.timeout))?;
-            message = Some(answer.ok_or_else(|| no_answer(self.plan.timeout))?);
-        }
-        while let Some(text) = message {
+    /// Takes all answers that are here. The oldest publish must not be overdue.
+    fn take_answers(&mut self) -> Result<(), Stop> {
+        while let Some(text) = self.client.receive_now()? {
             self.take(&text)?;
-            message = self.client.receive_now()?;
         }
-        Ok(())
+        match self.waiting.front() {
+            Some(oldest) if oldest.since.elapsed() >= self.plan.timeout => Err(no_answer(self.plan.timeout)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Waits for one message at least, and takes all that are here.
+    fn wait_for_answer(&mut self) -> Result<(), Stop> {
+        let message = match self.client.receive_now()? {
+            None => {
+                // What was printed is seen before the wait.
+                self.out.flush()?;
+                let deadline = self.waiting.front().map(|oldest| oldest.since + self.plan.timeout);
+                self.client.receive_until(deadline)?
+            }
+            message => message,
+        };
+        if let Some(text) = message {
+            self.take(&text)?;
+        }
+        self.take_answers()
     }
 
     fn take(&mut self, text: &str) -> Result<(), Stop> {

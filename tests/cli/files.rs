@@ -162,7 +162,7 @@ fn a_good_configuration_is_summed_up() {
 fn a_data_folder_that_can_be_made_is_good_and_a_missing_key_is_told() {
     let folder = Folder::new();
     let ran = folder.check(&format!("{{\"DataDir\": {:?}}}", folder.path("new/data"))).expect(0);
-    assert!(ran.err.contains("warning: there is no key"), "{}", ran.err);
+    assert!(ran.err.contains("warning: there is no good key"), "{}", ran.err);
     assert!(!Path::new(&folder.path("new")).exists());
 }
 

@@ -110,10 +110,11 @@ impl fmt::Display for Target {
 fn parse_url(url: &str) -> Result<Target, Stop> {
     let bad = |why: &str| Stop::usage(format_args!("the URL {why}; it looks like ws://host:8080/ or wss://host/"));
     let uri: Uri = url.parse().map_err(|_| bad("is not valid"))?;
-    let is_tls = match uri.scheme_str() {
+    // RFC 3986 3.1: schemes know no case.
+    let is_tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("ws") => false,
         Some("wss") => true,
-        Some(_) | None => return Err(bad("begins with ws:// or wss://")),
+        Some(_) | None => return Err(bad("does not begin with ws:// or wss://")),
     };
     let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
     if authority.as_str().contains('@') {
