@@ -18,8 +18,8 @@ peer_command() {
 hydrogen_configuration() {
     cat <<CONF
 {
-  "listen": "127.0.0.1:$1",
-  "data": "$2/data"
+  "DataDir": "$2/data",
+  "WebSocketServer": {"Port": $1, "MaxConnections": 100000, "ThreadPoolSize": ${WORKERS:-1}, "IoThreads": ${REACTORS:-1}}
 }
 CONF
 }

@@ -1,6 +1,6 @@
 //! What the threads of a run share: where the run stands, and how many connections do.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 /// Where the run stands. The main thread moves it on, the workers follow within milliseconds.
@@ -69,10 +69,8 @@ impl Shared {
     /// One more connection could not be set up, or broke.
     pub fn count_failed(&self, reason: &str) {
         self.failed.fetch_add(1, SeqCst);
-        if let Ok(mut reasons) = self.reasons.lock()
-            && reasons.len() < REASONS_KEPT
-            && !reasons.iter().any(|known| known == reason)
-        {
+        let mut reasons = self.reasons.lock();
+        if reasons.len() < REASONS_KEPT && !reasons.iter().any(|known| known == reason) {
             reasons.push(reason.to_owned());
         }
     }
@@ -89,7 +87,7 @@ impl Shared {
 
     /// Some of the reasons for failures, each once.
     pub fn reasons(&self) -> Vec<String> {
-        self.reasons.lock().map(|reasons| reasons.clone()).unwrap_or_default()
+        self.reasons.lock().clone()
     }
 
     /// A worker says what is still to come in.

@@ -1,8 +1,9 @@
 //! Whole runs against servers in this process: threads that echo, broadcast, lose or stay silent.
 
+use parking_lot::Mutex;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>
     // Registered before the client can believe itself connected.
     let me = stream.try_clone().ok()?;
     let my_port = me.peer_addr().ok()?;
-    all.lock().ok()?.push((me, String::new()));
+    all.lock().push((me, String::new()));
     stream.write_all(response).ok()?;
     for count in 1.. {
         let frame = read_frame(&mut stream)?;
@@ -67,13 +68,13 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>
             Behaviour::EchoTwice => stream.write_all(&[&frame[..], &frame[..]].concat()).ok()?,
             Behaviour::BroadcastLosing5th if count == 5 => {}
             Behaviour::Broadcast | Behaviour::BroadcastLosing5th => {
-                for (other, _) in all.lock().ok()?.iter_mut() {
+                for (other, _) in all.lock().iter_mut() {
                     if other.peer_addr().is_ok_and(|peer| peer != my_port) {
                         other.write_all(&frame).ok()?;
                     }
                 }
             }
-            Behaviour::Hydrogen => obey(&frame, &mut stream, &mut all.lock().ok()?)?,
+            Behaviour::Hydrogen => obey(&frame, &mut stream, &mut all.lock())?,
             Behaviour::Refuse | Behaviour::Silent => return None,
         }
     }
