@@ -134,6 +134,8 @@ pub struct Outbound {
     queues: Option<Box<Queues>>,
     /// The last write did not take everything: the peer is slow.
     blocked: bool,
+    /// The last frame was pushed.
+    ended: bool,
 }
 
 /// Events taken for each bulk frame while both wait, so that bulk is never starved.
@@ -161,10 +163,10 @@ impl Outbound {
     /// the peer asks faster than it reads.
     #[must_use]
     pub fn push_control(&mut self, frame: Bytes, limits: &OutboundLimits) -> bool {
-        let queues = self.queues.get_or_insert_default();
-        if queues.last.is_some() {
+        if self.ended {
             return true;
         }
+        let queues = self.queues.get_or_insert_default();
         if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
             // Room is made at the cost of events first: they say what is to be done.
             let mut count = 0;
@@ -180,20 +182,22 @@ impl Outbound {
     /// Queues the frame after which nothing leaves, behind all that waits and whatever the limit.
     /// What is pushed after it is ignored.
     pub fn push_last(&mut self, frame: Bytes) {
-        let queues = self.queues.get_or_insert_default();
-        if queues.last.is_none() {
-            queues.bytes += frame.len();
-            queues.frames += 1;
-            queues.last = Some(frame);
+        if self.ended {
+            return;
         }
+        self.ended = true;
+        let queues = self.queues.get_or_insert_default();
+        queues.bytes += frame.len();
+        queues.frames += 1;
+        queues.last = Some(frame);
     }
 
     /// Queues an event as its subscription's policy says.
     pub fn push_event(&mut self, event: &Arc<EventFrame>, policy: Policy, limits: &OutboundLimits) -> Pushed {
-        let queues = self.queues.get_or_insert_default();
-        if queues.last.is_some() {
+        if self.ended {
             return Pushed::Dropped(1);
         }
+        let queues = self.queues.get_or_insert_default();
         let lane = policy.lane;
         let droppable = policy.overflow == Overflow::DropOldest;
         let mut entry = Entry { payload: Payload::Event(event.clone()), droppable, conflate: policy.conflate };
