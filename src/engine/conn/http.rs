@@ -53,6 +53,10 @@ impl HttpPhase {
         self.awaiting.is_none() && (outbound.is_empty() || self.pending.is_some())
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub(super) fn is_awaiting(&self) -> bool {
         self.awaiting.is_some()
     }

@@ -105,6 +105,16 @@ impl Connection {
         self.timers.next()
     }
 
+    /// Bytes of memory that it holds beside itself: for what is partly here, and for what waits.
+    pub fn held_bytes(&self) -> usize {
+        let inbound = match &self.phase {
+            Phase::Http(http) => http.held_bytes(),
+            Phase::WebSocket(ws) => ws.held_bytes(),
+            Phase::Discard => 0,
+        };
+        inbound + self.outbound.held_bytes()
+    }
+
     /// Whether a worker knows of it.
     pub fn is_websocket(&self) -> bool {
         matches!(self.phase, Phase::WebSocket(_))

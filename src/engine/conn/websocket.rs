@@ -47,6 +47,10 @@ impl WsPhase {
                 && self.unread.is_empty())
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.decoder.held_bytes() + self.unread.capacity()
+    }
+
     /// Whether the last words are said, and are only to be written.
     pub(super) fn is_deaf(&self) -> bool {
         self.is_deaf

@@ -325,6 +325,11 @@ impl Outbound {
         self.queues.as_ref().map_or(0, |queues| queues.bytes)
     }
 
+    /// Bytes of memory that it holds: none while nothing waits.
+    pub fn held_bytes(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| size_of::<Queues>() + queues.bytes)
+    }
+
     /// Frames that wait.
     pub fn frames(&self) -> usize {
         self.queues.as_ref().map_or(0, |queues| queues.frames)
