@@ -370,6 +370,9 @@ impl World {
                 if count > 0 {
                     self.scene.order(Order::Settle { conn: id, count });
                 }
+                if peer.opened {
+                    self.scene.ready(id);
+                }
                 if std::mem::take(&mut peer.awaits_answer) {
                     self.scene.answer(id, "at last");
                 }
