@@ -99,7 +99,9 @@ impl Connection {
             }
             Incoming::Ping(payload) if !closing => {
                 cx.counters.inc(Metric::PINGS_IN);
-                pongs_fit = outbound.push_control(ws::pong(payload), &limits);
+                let dropped = outbound.push_control(ws::pong(payload), &limits);
+                cx.counters.add(Metric::EVENTS_DROPPED, u64::from(dropped.unwrap_or(0)));
+                pongs_fit = dropped.is_some();
                 flow(pongs_fit && outbound.control_frames() < settings.in_flight_max as usize)
             }
             Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,

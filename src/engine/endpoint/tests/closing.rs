@@ -1,6 +1,7 @@
 //! The close handshake: started by either side or both, and what breaks the protocol.
 
-use super::scene::{CLOSE, CLOSE_S, PING, Scene, Seen, close_frame, frame, frames_of, seconds, text};
+use super::peer::{CLOSE, PING, Seen, close_frame, frame, frames_of, text};
+use super::scene::{CLOSE_S, Scene, seconds};
 use crate::base::{ConnId, Metric, Reason};
 use crate::engine::conn::State;
 use crate::engine::outbound::Overflow;
@@ -115,8 +116,8 @@ fn violations_are_told_and_end_without_waiting_for_an_answer() {
         (reserved, 1002, Reason::ProtocolError),
         (frame(CLOSE, [3]), 1002, Reason::ProtocolError),
         (close_frame(1005), 1002, Reason::ProtocolError),
-        (frame(super::scene::TEXT, [0xFF]), 1007, Reason::InvalidUtf8),
-        (frame(super::scene::BINARY, [0; 1001]), 1009, Reason::MessageTooLarge),
+        (frame(super::peer::TEXT, [0xFF]), 1007, Reason::InvalidUtf8),
+        (frame(super::peer::BINARY, [0; 1001]), 1009, Reason::MessageTooLarge),
     ] {
         for make in [Scene::established, Scene::connected, Scene::heartbeat] {
             let mut scene = Scene::new();

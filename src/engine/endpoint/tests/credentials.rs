@@ -1,6 +1,7 @@
 //! Credentials: every place, their precedence, and what a refused client is told.
 
-use super::scene::{Handed, Key, Reply, Scene, get, upgrade, upgrade_of};
+use super::peer::{Reply, get, upgrade, upgrade_of};
+use super::scene::{Handed, Key, Scene};
 use crate::base::{Metric, Reason};
 use crate::engine::conn::{DialectId, State};
 

@@ -1,6 +1,7 @@
 //! The server's stop.
 
-use super::scene::{Key, Scene, Seen, close_frame, get, text, upgrade};
+use super::peer::{Seen, close_frame, get, text, upgrade};
+use super::scene::{Key, Scene};
 use crate::base::{ConnId, Reason};
 use crate::engine::conn::State;
 use crate::engine::work::Order;

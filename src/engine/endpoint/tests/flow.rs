@@ -1,6 +1,7 @@
 //! Who is read from and who is not: messages under way, full workers, peers that do not read.
 
-use super::scene::{BINARY, Handed, PING, Scene, Seen, frame, text};
+use super::peer::{BINARY, PING, Seen, frame, text};
+use super::scene::{Handed, Scene};
 use crate::base::{ConnId, Metric, Reason, WorkerId};
 use crate::engine::work::{Order, worker_of};
 
@@ -129,6 +130,6 @@ impl Scene {
     fn frames_after(&mut self, id: ConnId, begun: usize) -> Vec<Seen> {
         let first = crate::engine::ws::encoder::text(b"response");
         let bytes = [&first[..begun], &self.sent(id)].concat();
-        super::scene::frames_of(&bytes)
+        super::peer::frames_of(&bytes)
     }
 }

@@ -1,7 +1,8 @@
 //! The rest of the handshake: refusals other than for the credential, limits, and what may come
 //! right behind it.
 
-use super::scene::{Handed, Key, Scene, access, get, seconds, text, upgrade, upgrade_of};
+use super::peer::{get, text, upgrade, upgrade_of};
+use super::scene::{Handed, Key, Scene, access, seconds};
 use crate::base::{ConnId, Metric, Reason, Wall};
 use crate::engine::auth::{Block, BlockList, Target};
 use crate::engine::conn::{DialectId, Origins, State};
@@ -174,9 +175,9 @@ fn a_violation_right_behind_the_handshake_is_answered_after_it() {
     bytes.extend([0x81, 0x01, b'x']);
     scene.receive(id, bytes);
     let sent = scene.sent(id);
-    let (reply, rest) = super::scene::reply_of(&sent);
+    let (reply, rest) = super::peer::reply_of(&sent);
     assert_eq!(reply.status, 101);
     let text = "frames are masked by the client, and by nobody else";
-    assert_eq!(super::scene::frames_of(rest), [super::scene::Seen::Close(Some(1002), text.into())]);
+    assert_eq!(super::peer::frames_of(rest), [super::peer::Seen::Close(Some(1002), text.into())]);
     scene.expect_end(id, Reason::ProtocolError);
 }

@@ -1,6 +1,7 @@
 //! Pings and idleness.
 
-use super::scene::{CLOSE_S, IDLE_S, PING, PING_S, PONG, Scene, Seen, close_frame, frame, seconds, text};
+use super::peer::{PING, PONG, Seen, close_frame, frame, text};
+use super::scene::{CLOSE_S, IDLE_S, PING_S, Scene, seconds};
 use crate::base::{Metric, Reason};
 use crate::engine::conn::State;
 

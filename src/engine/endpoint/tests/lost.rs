@@ -1,6 +1,7 @@
 //! A lost peer, in every state: the stream's end and the socket's failure.
 
-use super::scene::{Handed, Scene, Seen, text};
+use super::peer::{Seen, text};
+use super::scene::{Handed, Scene};
 use crate::base::{ConnId, Metric, Reason};
 use crate::engine::conn::{SocketFault, State};
 use crate::engine::work::Order;
@@ -26,7 +27,7 @@ fn between_requests(scene: &mut Scene) -> ConnId {
 
 fn refused(scene: &mut Scene) -> ConnId {
     let id = scene.accept();
-    scene.receive(id, super::scene::upgrade(""));
+    scene.receive(id, super::peer::upgrade(""));
     id
 }
 

@@ -1,6 +1,7 @@
 //! Slow consumers: what each policy does at the limit, and when the reactor's budget is used up.
 
-use super::scene::{CLOSE_S, Handed, PING, Scene, Seen, frame, seconds};
+use super::peer::{PING, Seen, frame};
+use super::scene::{CLOSE_S, Handed, Scene, seconds};
 use crate::base::{Metric, Reason};
 use crate::engine::conn::State;
 use crate::engine::outbound::{OutboundLimits, Overflow};
@@ -22,7 +23,7 @@ fn a_slow_consumer_is_closed_where_the_policy_says_so() {
     }
     assert_eq!((scene.state(slow), scene.reason(slow)), (State::Closing, Some(Reason::SlowConsumer)));
     let seen = scene.sent(slow);
-    let seen = super::scene::frames_of(&seen[32..]);
+    let seen = super::peer::frames_of(&seen[32..]);
     assert!(matches!(&seen[..], [Seen::Close(Some(1013), _)]), "the frame under way, and the close frame: {seen:?}");
     scene.pass(seconds(CLOSE_S));
     scene.expect_end(slow, Reason::SlowConsumer);
@@ -56,7 +57,7 @@ fn conflation_keeps_the_newest_of_a_topic_while_the_consumer_is_slow() {
     }
     sent.extend(scene.sent(id));
     let texts = ["begun", "b99", "c99"].map(|text| Seen::Text(text.into()));
-    assert_eq!(super::scene::frames_of(&sent), texts);
+    assert_eq!(super::peer::frames_of(&sent), texts);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn responses_and_pongs_that_are_not_read_close_too() {
 
     let id = scene.connected();
     scene.respond_unasked(id, &"r".repeat(100));
-    scene.receive(id, [frame(PING, [b'p'; 125]), super::scene::close_frame(1000)].concat());
+    scene.receive(id, [frame(PING, [b'p'; 125]), super::peer::close_frame(1000)].concat());
     assert_eq!(scene.reason(id), Some(Reason::SlowConsumer));
     scene.sent(id);
     assert_eq!(scene.state(id), State::Closed, "the peer's close frame was found behind the ping");

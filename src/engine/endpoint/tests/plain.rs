@@ -1,6 +1,7 @@
 //! Plain HTTP: answers in order, keep-alive, limits, and peers that are slow or half gone.
 
-use super::scene::{CLOSE_S, HANDSHAKE_S, KEEP_ALIVE_S, Scene, get, reply_of, seconds, upgrade};
+use super::peer::{get, reply_of, upgrade};
+use super::scene::{CLOSE_S, HANDSHAKE_S, KEEP_ALIVE_S, Scene, seconds};
 use crate::base::{ConnId, Reason};
 use crate::engine::conn::State;
 

@@ -1,6 +1,7 @@
 //! What a connection costs while nothing happens: 100,000 of them are idle most of the time.
 
-use super::scene::{Scene, text};
+use super::peer::text;
+use super::scene::Scene;
 use crate::engine::conn::Connection;
 use crate::engine::endpoint::table::Slot;
 
@@ -34,7 +35,7 @@ fn wake_ups_do_not_pile_up() {
     let mut scene = Scene::new();
     let id = scene.accept();
     for _ in 0..1000 {
-        scene.receive(id, super::scene::get("/a"));
+        scene.receive(id, super::peer::get("/a"));
         scene.answer(id, "a");
         scene.sent(id);
         scene.jump(std::time::Duration::from_millis(1));
