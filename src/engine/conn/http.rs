@@ -12,6 +12,7 @@ use super::{Connection, Cx, Event, Phase, State, TimerKind};
 use crate::base::{Metric, Reason, limits};
 use crate::engine::auth::Identity;
 use crate::engine::http::{Answer, BodyDecoder, CONTINUE, Head, HeadEnd, Method, Refusal, find_end, parse_head};
+use crate::engine::outbound::Outbound;
 use crate::engine::work::{Item, Opening, Request};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) struct HttpPhase {
     awaiting: Option<Awaiting>,
     /// The peer, or the server's stop, wants the next answer to be the last.
     close_after: bool,
+    /// The last head that was read is a HEAD's: its answer has no body.
+    head_only: bool,
     requests: u32,
 }
 
@@ -40,22 +43,32 @@ struct Pending {
 
 #[derive(Clone, Copy, Debug)]
 struct Awaiting {
-    head_only: bool,
     keep_alive: bool,
 }
 
 impl HttpPhase {
-    pub(super) fn may_read(&self) -> bool {
-        self.awaiting.is_none()
+    /// The next request waits until the answer before it is out: a peer that asks and does not
+    /// read makes us hold one answer, not many.
+    pub(super) fn may_read(&self, outbound: &Outbound) -> bool {
+        self.awaiting.is_none() && (outbound.is_empty() || self.pending.is_some())
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
     }
 
     pub(super) fn is_awaiting(&self) -> bool {
         self.awaiting.is_some()
     }
 
+    /// Whether a request was answered, and the next is not begun or waits for the answer to be read.
+    fn is_answered(&self) -> bool {
+        self.requests > 0 && self.awaiting.is_none() && self.pending.is_none()
+    }
+
     /// Whether a request was answered, and no byte of the next is here.
     pub(super) fn is_between_requests(&self) -> bool {
-        self.requests > 0 && self.buffer.is_empty() && self.awaiting.is_none() && self.pending.is_none()
+        self.is_answered() && self.buffer.is_empty()
     }
 }
 
@@ -82,8 +95,8 @@ impl Connection {
     /// Takes from the buffer what can be taken.
     fn advance(&mut self, cx: &mut Cx<'_>) {
         loop {
-            let Some(http) = self.http() else { return };
-            if http.awaiting.is_some() || (http.buffer.is_empty() && http.pending.is_none()) {
+            let Phase::Http(http) = &self.phase else { return };
+            if !http.may_read(&self.outbound) || (http.buffer.is_empty() && http.pending.is_none()) {
                 return;
             }
             let go_on = if http.pending.is_some() { self.take_body(cx) } else { self.take_head(cx) };
@@ -110,6 +123,7 @@ impl Connection {
         http.buffer.drain(..end);
         http.scanned = 0;
         http.requests += 1;
+        http.head_only = head.method == Method::Head;
         cx.counters.inc(Metric::HTTP_REQUESTS);
         self.enter(Event::RequestComplete, cx);
         match verify::judge(&head, self.address, cx)? {
@@ -145,7 +159,10 @@ impl Connection {
         }
         let Pending { head, identity, .. } = pending;
         let last = http.close_after || cx.gauge.draining || http.requests >= limits::HTTP_REQUESTS_PER_CONNECTION;
-        http.awaiting = Some(Awaiting { head_only: head.method == Method::Head, keep_alive: head.keep_alive && !last });
+        http.awaiting = Some(Awaiting { keep_alive: head.keep_alive && !last });
+        if http.buffer.is_empty() {
+            http.buffer = Vec::new();
+        }
         self.timers.clear(TimerKind::Handshake);
         cx.requests.push(Request { conn: id, head, identity });
         Ok(false)
@@ -157,7 +174,7 @@ impl Connection {
         let Some(awaiting) = http.awaiting.take() else { return };
         let keep = awaiting.keep_alive && !http.close_after && !cx.gauge.draining;
         let mut out = Vec::with_capacity(answer.body.len() + 256);
-        answer.write(awaiting.head_only, !keep, cx.now.wall, &mut out);
+        answer.write(http.head_only, !keep, cx.now.wall, &mut out);
         self.push_answer(out, cx);
         if !keep {
             self.end_http(Reason::HttpDone, cx);
@@ -167,7 +184,29 @@ impl Connection {
             self.enter(Event::Answered, cx);
         }
         self.timers.set(TimerKind::Handshake, cx.now.mono.after(cx.settings.keep_alive_timeout));
-        self.advance(cx);
+    }
+
+    /// Some bytes of an answer went out: who reads it gets time to read the rest.
+    pub(super) fn on_answer_read(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        match &self.phase {
+            Phase::Http(http) if http.is_answered() => {
+                self.timers.set(TimerKind::Handshake, now.after(cx.settings.keep_alive_timeout));
+            }
+            Phase::Discard => self.timers.set(TimerKind::Close, now.after(cx.settings.close_timeout)),
+            Phase::Http(_) | Phase::WebSocket(_) => {}
+        }
+    }
+
+    /// The answer is out: the request behind it has its turn.
+    pub(super) fn on_answer_out(&mut self, cx: &mut Cx<'_>) {
+        if let Phase::Http(http) = &self.phase
+            && http.is_answered()
+            && !http.buffer.is_empty()
+        {
+            self.timers.set(TimerKind::Handshake, cx.now.mono.after(cx.settings.handshake_timeout));
+            self.advance(cx);
+        }
     }
 
     /// The next answer is the last one.
@@ -181,8 +220,9 @@ impl Connection {
     fn refuse(&mut self, refusal: Refusal, cx: &mut Cx<'_>) {
         cx.counters.inc(refusal.metric());
         cx.counters.inc(Metric::error(refusal.code()));
+        let head_only = self.http().is_some_and(|http| http.head_only);
         let mut out = Vec::with_capacity(512);
-        Answer::refusal(&refusal).write(false, true, cx.now.wall, &mut out);
+        Answer::refusal(&refusal).write(head_only, true, cx.now.wall, &mut out);
         self.push_answer(out, cx);
         // What was judged is rejected; what never got so far, or broke its own framing, failed.
         let reason = refusal.reason();
@@ -195,7 +235,7 @@ impl Connection {
     }
 
     /// Decides the end; the terminal state is entered when the answer is out.
-    fn end_http(&mut self, reason: Reason, cx: &mut Cx<'_>) {
+    pub(super) fn end_http(&mut self, reason: Reason, cx: &mut Cx<'_>) {
         self.phase = Phase::Discard;
         self.ending = Some(reason);
         self.timers.clear_all();
@@ -213,8 +253,9 @@ impl Connection {
     }
 
     pub(super) fn on_handshake_timeout(&mut self, cx: &mut Cx<'_>) {
-        let Some(http) = self.http() else { return };
-        if http.is_between_requests() {
+        let Phase::Http(http) = &self.phase else { return };
+        if http.is_between_requests() || !http.may_read(&self.outbound) {
+            // The peer asks for nothing more, or does not read what it asked for.
             self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
         } else if http.buffer.is_empty() && http.pending.is_none() {
             self.finish_http(Event::HandshakeTimeout, Reason::HandshakeTimeout, cx);

@@ -105,6 +105,16 @@ impl Connection {
         self.timers.next()
     }
 
+    /// Bytes of memory that it holds beside itself: for what is partly here, and for what waits.
+    pub fn held_bytes(&self) -> usize {
+        let inbound = match &self.phase {
+            Phase::Http(http) => http.held_bytes(),
+            Phase::WebSocket(ws) => ws.held_bytes(),
+            Phase::Discard => 0,
+        };
+        inbound + self.outbound.held_bytes()
+    }
+
     /// Whether a worker knows of it.
     pub fn is_websocket(&self) -> bool {
         matches!(self.phase, Phase::WebSocket(_))
@@ -113,7 +123,7 @@ impl Connection {
     /// Whether more bytes may be read from its socket now.
     pub fn may_read(&self, settings: &Settings) -> bool {
         match &self.phase {
-            Phase::Http(http) => http.may_read(),
+            Phase::Http(http) => http.may_read(&self.outbound),
             Phase::WebSocket(ws) => ws.may_read(&self.outbound, settings),
             Phase::Discard => true,
         }
@@ -139,6 +149,7 @@ impl Connection {
             debug_assert_eq!(State::of_end(reason.end()), next, "{reason:?}");
             cx.counters.inc(Metric::closed(reason));
             self.timers.clear_all();
+            self.outbound = Outbound::default();
         }
     }
 
@@ -165,7 +176,7 @@ impl Connection {
         match (&self.phase, self.state) {
             (_, State::Failed | State::Rejected | State::Closed) => {}
             (Phase::Http(http), State::Connecting) if http.is_between_requests() => {
-                self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
+                self.end_http(Reason::HttpDone, cx);
             }
             // A half-closed peer may still read the answer that is on its way.
             (Phase::Http(http), State::Verifying) if http.is_awaiting() && self.ending.is_none() => {
@@ -175,6 +186,8 @@ impl Connection {
             (Phase::Http(_) | Phase::Discard, _) => {
                 self.finish_http(Event::PeerEof, Reason::HandshakeEof, cx);
             }
+            // It may still read the close frame that answers its own.
+            (Phase::WebSocket(ws), _) if ws.is_deaf() && !self.outbound.is_empty() => {}
             (Phase::WebSocket(_), _) => self.on_websocket_gone(Event::PeerEof, Reason::PeerEof, cx),
         }
     }
@@ -204,9 +217,9 @@ impl Connection {
     /// The server is stopping.
     pub fn on_drain(&mut self, cx: &mut Cx<'_>) {
         match &self.phase {
-            Phase::WebSocket(_) => self.part(Reason::Draining, cx),
+            Phase::WebSocket(_) => self.drain_websocket(cx),
             Phase::Http(http) if http.is_between_requests() && self.state == State::Connecting => {
-                self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
+                self.end_http(Reason::HttpDone, cx);
             }
             Phase::Http(_) => self.close_after_answer(),
             Phase::Discard => {}
@@ -250,18 +263,38 @@ impl Connection {
 
     /// Queues a control frame or response; a peer that asks and does not read is closed.
     fn push_control(&mut self, frame: Bytes, cx: &mut Cx<'_>) {
-        if !self.outbound.push_control(frame, &cx.outbound_limits()) && self.ending.is_none() {
-            self.close(Reason::SlowConsumer, "slow consumer: responses are not read", cx);
+        match self.outbound.push_control(frame, &cx.outbound_limits()) {
+            Some(dropped) => cx.counters.add(Metric::EVENTS_DROPPED, u64::from(dropped)),
+            None => self.close(Reason::SlowConsumer, "slow consumer: responses are not read", cx),
         }
     }
 
     /// So many bytes of the outbound queue went out; `blocked` if the socket took less than it
     /// was offered.
     pub fn on_sent(&mut self, count: usize, blocked: bool, cx: &mut Cx<'_>) {
+        if self.state.is_terminal() {
+            return;
+        }
         cx.counters.add(Metric::BYTES_OUT, count as u64);
         self.outbound.on_sent(count, blocked);
+        if count > 0 {
+            self.on_answer_read(cx);
+        }
         if self.outbound.is_empty() {
             self.on_drained(cx);
+        }
+        // It may have been held back for not reading.
+        self.on_resume(cx);
+    }
+
+    /// Whether the peer may still be sending when the connection is over: closing its socket at
+    /// once would reset the last words under way.
+    pub fn lingers(&self) -> bool {
+        use Reason as R;
+        match self.ending {
+            Some(R::HandshakeEof | R::HandshakeError) => false,
+            Some(R::ProtocolError | R::InvalidUtf8 | R::MessageTooLarge) => true,
+            Some(_) | None => !self.is_websocket(),
         }
     }
 
@@ -274,7 +307,7 @@ impl Connection {
                 }
             }
             Phase::WebSocket(_) => self.finish_close(cx),
-            Phase::Http(_) => {}
+            Phase::Http(_) => self.on_answer_out(cx),
         }
     }
 

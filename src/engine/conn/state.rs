@@ -77,7 +77,7 @@ named! {
         CloseOrdered = "close ordered",
         /// The peer's close frame came.
         CloseReceived = "close received",
-        /// Both close frames were seen, and ours is out.
+        /// Our close frame is out, and the peer's was seen or, after a violation, is not waited for.
         CloseFinished = "close finished",
         /// The close timeout passed.
         CloseTimeout = "close timeout",

@@ -5,7 +5,7 @@ use crate::base::{ConnId, DialectId, Metric, Reason};
 use crate::engine::outbound::Outbound;
 use crate::engine::work::Item;
 use crate::engine::ws::{self, Decoder, Flow, Incoming, Role};
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 
 /// What a connection holds once it is a WebSocket.
 #[derive(Debug)]
@@ -15,14 +15,22 @@ pub(super) struct WsPhase {
     /// Messages that the worker has and has not settled.
     in_flight: u32,
     /// Bytes read while the connection may not take more messages.
-    unread: Vec<u8>,
-    peer_closed: bool,
+    unread: BytesMut,
+    /// The peer's close frame came, or it broke the protocol: nothing more of it is taken in.
+    is_deaf: bool,
     close_sent: bool,
     /// Why it will close once the responses that are still owed are queued; nothing more is
     /// taken until then.
-    parting: Option<Reason>,
-    /// The peer broke the protocol: its frames are read no more.
-    failed: Option<ws::Violation>,
+    parting: Option<Parting>,
+}
+
+/// Why a connection closes as soon as it owes nothing.
+#[derive(Clone, Copy, Debug)]
+enum Parting {
+    /// The server is stopping.
+    Draining,
+    /// The peer broke the protocol.
+    Failed(ws::Violation),
 }
 
 impl WsPhase {
@@ -31,11 +39,10 @@ impl WsPhase {
             decoder: Decoder::new(Role::Server),
             dialect,
             in_flight: 0,
-            unread: Vec::new(),
-            peer_closed: false,
+            unread: BytesMut::new(),
+            is_deaf: false,
             close_sent: false,
             parting: None,
-            failed: None,
         }
     }
 
@@ -48,18 +55,34 @@ impl WsPhase {
                 && outbound.control_frames() < settings.in_flight_max as usize
                 && self.unread.is_empty())
     }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.decoder.held_bytes() + self.unread.capacity()
+    }
+
+    /// Whether the last words are said, and are only to be written.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
 }
 
 impl Connection {
     pub(super) fn on_frame_bytes(&mut self, input: &mut [u8], cx: &mut Cx<'_>) {
-        let Phase::WebSocket(phase) = &mut self.phase else { return };
-        // RFC 6455 5.5.1: after the close frame, what follows is discarded.
-        if phase.peer_closed || (phase.parting.is_some() && !phase.close_sent) {
-            return;
+        let Phase::WebSocket(phase) = &self.phase else { return };
+        // What follows bytes that wait, waits behind them; before the close, all of it waits.
+        let waits = !phase.unread.is_empty() || (phase.parting.is_some() && !phase.close_sent);
+        let consumed = if waits && !phase.is_deaf { 0 } else { self.feed(input, cx) };
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            phase.unread.extend_from_slice(&input[consumed..]);
         }
-        if !phase.unread.is_empty() {
-            phase.unread.extend_from_slice(input);
-            return;
+    }
+
+    /// Takes what may be taken of `input`, and says how much that is.
+    fn feed(&mut self, input: &mut [u8], cx: &mut Cx<'_>) -> usize {
+        let Phase::WebSocket(phase) = &mut self.phase else { return input.len() };
+        // RFC 6455 5.5.1: after the close frame, what follows is discarded.
+        if phase.is_deaf {
+            return input.len();
         }
         let id = self.id;
         let (closing, dialect) = (phase.close_sent, phase.dialect);
@@ -85,7 +108,9 @@ impl Connection {
             }
             Incoming::Ping(payload) if !closing => {
                 cx.counters.inc(Metric::PINGS_IN);
-                pongs_fit = outbound.push_control(ws::pong(payload), &limits);
+                let dropped = outbound.push_control(ws::pong(payload), &limits);
+                cx.counters.add(Metric::EVENTS_DROPPED, u64::from(dropped.unwrap_or(0)));
+                pongs_fit = dropped.is_some();
                 flow(pongs_fit && outbound.control_frames() < settings.in_flight_max as usize)
             }
             Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,
@@ -96,17 +121,31 @@ impl Connection {
             }
         });
         match consumed {
-            Err(violation) => self.on_violation(violation, cx),
-            Ok(_) if close.is_some() => self.on_close_received(close.unwrap_or_default(), cx),
-            Ok(_) if !pongs_fit => self.close(Reason::SlowConsumer, "slow consumer: pongs are not read", cx),
-            Ok(consumed) if consumed < input.len() => phase.unread.extend_from_slice(&input[consumed..]),
-            Ok(_) => {}
+            Err(violation) => {
+                self.on_violation(violation, cx);
+                input.len()
+            }
+            Ok(consumed) => {
+                if let Some(echo) = close {
+                    self.on_close_received(echo, cx);
+                    return input.len();
+                }
+                if !pongs_fit {
+                    self.close(Reason::SlowConsumer, "slow consumer: pongs are not read", cx);
+                    // The rest is looked through for the peer's close frame alone.
+                    return consumed + self.feed(&mut input[consumed..], cx);
+                }
+                consumed
+            }
         }
     }
 
     /// Takes the bytes that were read while the connection might not take more messages.
     pub fn on_resume(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
+        if self.ending.is_some() {
+            return;
+        }
         if phase.parting.is_some() {
             return self.part_if_settled(cx);
         }
@@ -116,18 +155,33 @@ impl Connection {
         {
             return;
         }
-        let mut unread = std::mem::take(&mut phase.unread);
-        self.on_frame_bytes(&mut unread, cx);
+        self.feed_unread(cx);
     }
 
-    /// Closes as soon as every message that was taken is answered, or at the close timeout.
-    pub(super) fn part(&mut self, reason: Reason, cx: &mut Cx<'_>) {
+    fn feed_unread(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
-        if self.state.is_terminal() || self.ending.is_some() || phase.parting.is_some() {
+        let mut unread = std::mem::take(&mut phase.unread);
+        let consumed = self.feed(&mut unread, cx);
+        unread.advance(consumed);
+        if !unread.is_empty()
+            && let Phase::WebSocket(phase) = &mut self.phase
+        {
+            phase.unread = unread;
+        }
+    }
+
+    /// The server is stopping: closes as soon as every message that was taken is answered, or at
+    /// the close timeout.
+    pub(super) fn drain_websocket(&mut self, cx: &mut Cx<'_>) {
+        self.part(Parting::Draining, cx);
+    }
+
+    fn part(&mut self, parting: Parting, cx: &mut Cx<'_>) {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        if self.state.is_terminal() || self.ending.is_some() {
             return;
         }
-        phase.parting = Some(reason);
-        phase.unread = Vec::new();
+        phase.parting = Some(parting);
         self.timers.set(TimerKind::Close, cx.now.mono.after(cx.settings.close_timeout));
         self.part_if_settled(cx);
     }
@@ -140,17 +194,16 @@ impl Connection {
         }
     }
 
-    /// Closes with the reason that was decided before.
+    /// Closes for the reason that was found before.
     pub(super) fn part_now(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &self.phase else { return };
-        match (phase.failed, phase.parting) {
-            (Some(violation), _) => self.close(violation.reason(), violation.text(), cx),
-            (None, Some(Reason::Draining)) => {
+        match phase.parting {
+            Some(Parting::Failed(violation)) => self.close(violation.reason(), violation.text(), cx),
+            Some(Parting::Draining) => {
                 let text = drain_text(self.id, cx);
                 self.close(Reason::Draining, &text, cx);
             }
-            (None, Some(reason)) => self.close(reason, reason.as_str(), cx),
-            (None, None) => {}
+            None => {}
         }
     }
 
@@ -182,13 +235,14 @@ impl Connection {
     /// RFC 6455 7.1.7: the connection is failed. What was right before is still answered; what
     /// follows cannot be understood, so the peer's close frame is not waited for.
     fn on_violation(&mut self, violation: ws::Violation, cx: &mut Cx<'_>) {
-        cx.counters.inc(violation.metric());
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        phase.is_deaf = true;
+        if self.ending.is_none() {
+            cx.counters.inc(violation.metric());
+        }
         // Events that wait would only delay the one thing that the peer must know.
         self.outbound.discard_events();
-        if let Phase::WebSocket(phase) = &mut self.phase {
-            phase.failed = Some(violation);
-        }
-        self.part(violation.reason(), cx);
+        self.part(Parting::Failed(violation), cx);
         self.finish_close(cx);
     }
 
@@ -199,7 +253,6 @@ impl Connection {
             return;
         }
         phase.close_sent = true;
-        phase.unread = Vec::new();
         self.ending = Some(reason);
         if reason == Reason::SlowConsumer {
             self.outbound.discard_events();
@@ -208,11 +261,13 @@ impl Connection {
         self.enter(Event::CloseOrdered, cx);
         self.timers.clear_all();
         self.timers.set(TimerKind::Close, cx.now.mono.after(cx.settings.close_timeout));
+        // The peer's close frame comes behind what waits, amid a frame perhaps.
+        self.feed_unread(cx);
     }
 
     fn on_close_received(&mut self, echo: Bytes, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
-        phase.peer_closed = true;
+        phase.is_deaf = true;
         let answered = std::mem::replace(&mut phase.close_sent, true);
         if !answered {
             self.ending = Some(Reason::PeerClosed);
@@ -226,14 +281,10 @@ impl Connection {
         self.finish_close(cx);
     }
 
-    /// Ends the connection once both close frames were seen and ours is out.
+    /// Ends the connection once nothing more is to come from the peer and our close frame is out.
     pub(super) fn finish_close(&mut self, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &self.phase else { return };
-        if self.state == State::Closing
-            && phase.close_sent
-            && (phase.peer_closed || phase.failed.is_some())
-            && self.outbound.is_empty()
-        {
+        if self.state == State::Closing && phase.close_sent && phase.is_deaf && self.outbound.is_empty() {
             self.enter(Event::CloseFinished, cx);
         }
     }
@@ -243,10 +294,20 @@ impl Connection {
             return;
         }
         self.ending.get_or_insert(reason);
-        self.outbound = Outbound::default();
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            phase.unread = BytesMut::new();
+        }
         self.enter(event, cx);
         if self.state == State::Closing {
             self.enter(event, cx);
+        }
+    }
+
+    /// Bytes of the peer wait in its socket, and are not read. Unless that is because it does not
+    /// read what it is sent, its silence says nothing.
+    pub fn on_held_back(&mut self, cx: &mut Cx<'_>) {
+        if self.outbound.control_frames() < cx.settings.in_flight_max as usize {
+            self.last_received = cx.now.mono;
         }
     }
 
@@ -261,7 +322,9 @@ impl Connection {
                 }
                 cx.counters.inc(Metric::PINGS_OUT);
                 self.enter(Event::PingDue, cx);
-                self.timers.set(TimerKind::Liveness, silent_since.after(cx.settings.idle_timeout));
+                // A ping that goes out late, after a stop of the process, has its time to be answered.
+                let answer_time = cx.settings.idle_timeout.saturating_sub(cx.settings.ping_interval);
+                self.timers.set(TimerKind::Liveness, cx.now.mono.after(answer_time));
                 self.push_control(ws::ping(b""), cx);
             }
             State::Heartbeat => {
@@ -281,16 +344,6 @@ impl Connection {
             | State::Failed
             | State::Rejected
             | State::Closed => {}
-        }
-    }
-
-    /// Whether the peer may still be sending, so that closing the socket would reset what is under
-    /// way to it.
-    pub fn peer_may_send(&self) -> bool {
-        match (&self.phase, self.ending) {
-            (_, Some(Reason::PeerEof | Reason::PeerReset | Reason::HandshakeEof | Reason::HandshakeError)) => false,
-            (Phase::WebSocket(phase), _) => !phase.peer_closed,
-            (Phase::Http(_) | Phase::Discard, _) => true,
         }
     }
 

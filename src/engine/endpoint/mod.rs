@@ -205,7 +205,12 @@ impl Endpoint {
         }
         stall.is_stalled = is_stalled;
         if !is_stalled {
-            self.readable.append(&mut stall.held);
+            for id in std::mem::take(&mut stall.held) {
+                if let Some(slot) = self.table.slot(id) {
+                    slot.stalled = false;
+                    self.readable.push(id);
+                }
+            }
         }
     }
 
@@ -221,7 +226,13 @@ impl Endpoint {
                 continue;
             }
             slot.wake_at = Slot::NO_WAKE;
-            self.with(id, now, |conn, cx| conn.on_time(cx));
+            let is_held_back = slot.held || slot.stalled;
+            self.with(id, now, |conn, cx| {
+                if is_held_back {
+                    conn.on_held_back(cx);
+                }
+                conn.on_time(cx);
+            });
         }
     }
 
@@ -263,8 +274,7 @@ impl Endpoint {
         let waiting = conn.outbound.bytes();
         self.gauge.outbound_bytes -= waiting;
         self.counters.add(Metric::OUTBOUND_DONE, waiting as u64);
-        let lingers = conn.peer_may_send();
-        Some(Finished { conn: id, reason, lingers })
+        Some(Finished { conn: id, reason, lingers: conn.lingers() })
     }
 
     /// Whether the connection's socket may be read from now. If not, it is named by
@@ -275,7 +285,10 @@ impl Endpoint {
         if slot.conn.is_websocket() {
             let stall = &mut self.stalled[usize::from(worker_of(id, workers).0)];
             if stall.is_stalled {
-                stall.held.push(id);
+                // Asked many times, named once.
+                if !std::mem::replace(&mut slot.stalled, true) {
+                    stall.held.push(id);
+                }
                 return false;
             }
         }

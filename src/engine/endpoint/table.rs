@@ -13,6 +13,8 @@ pub(super) struct Slot {
     pub dirty: bool,
     /// It was found that it may not be read from.
     pub held: bool,
+    /// It was found that its worker takes no more.
+    pub stalled: bool,
     /// It waits in the list of those that are over.
     pub finished: bool,
 }
@@ -55,7 +57,7 @@ impl Table {
     }
 
     pub(super) fn fill(&mut self, id: ConnId, conn: Connection) {
-        let slot = Slot { conn, wake_at: Slot::NO_WAKE, dirty: false, held: false, finished: false };
+        let slot = Slot { conn, wake_at: Slot::NO_WAKE, dirty: false, held: false, stalled: false, finished: false };
         self.places[id.slot()].slot = Some(Box::new(slot));
         self.len += 1;
     }

@@ -1,1 +1,16 @@
-//! What the endpoint does, seen from outside.
+//! What the endpoint does, seen from outside: its public methods, real bytes, a clock of its own.
+
+mod closing;
+mod credentials;
+mod draining;
+mod flow;
+mod handshake;
+mod liveness;
+mod lost;
+mod overflow;
+mod peer;
+mod plain;
+mod random;
+mod scene;
+mod sizes;
+mod steps;

@@ -5,6 +5,7 @@
 //! refuses to write: the owner of the socket asks for slices and says how much went out.
 
 mod lane;
+mod queues;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use lane::LaneQueue;
+use queues::Queues;
 
 /// Which queue a frame waits in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,24 +117,14 @@ pub struct Dropped {
     pub topics: Vec<Arc<str>>,
 }
 
-#[derive(Debug, Default)]
-struct Queues {
-    /// The frame that is partly out, and how much of it is.
-    current: Option<(Entry, usize)>,
-    lanes: [LaneQueue; 3],
-    /// The frame after which nothing leaves.
-    last: Option<Bytes>,
-    bytes: usize,
-    frames: usize,
-    dropped: Dropped,
-}
-
 /// The outbound queue of one connection.
 #[derive(Debug, Default)]
 pub struct Outbound {
     queues: Option<Box<Queues>>,
     /// The last write did not take everything: the peer is slow.
     blocked: bool,
+    /// The last frame was pushed.
+    ended: bool,
 }
 
 /// Events taken for each bulk frame while both wait, so that bulk is never starved.
@@ -157,43 +148,45 @@ fn order(waiting: [usize; 3]) -> impl Iterator<Item = Lane> {
 }
 
 impl Outbound {
-    /// Queues a control frame, a response or an answer. Returns false if the limit is reached:
-    /// the peer asks faster than it reads.
+    /// Queues a control frame, a response or an answer. Returns how many events were dropped to
+    /// make room for it, or `None` if the limit is reached: the peer asks faster than it reads.
     #[must_use]
-    pub fn push_control(&mut self, frame: Bytes, limits: &OutboundLimits) -> bool {
-        let queues = self.queues.get_or_insert_default();
-        if queues.last.is_some() {
-            return true;
+    pub fn push_control(&mut self, frame: Bytes, limits: &OutboundLimits) -> Option<u32> {
+        if self.ended {
+            return Some(0);
         }
+        let mut count = 0;
+        let queues = self.queues.get_or_insert_default();
         if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
             // Room is made at the cost of events first: they say what is to be done.
-            let mut count = 0;
             queues.make_room(frame.len(), limits, &mut count);
             if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
-                return false;
+                return None;
             }
         }
         queues.push(Lane::Control, Entry { payload: Payload::Frame(frame), droppable: false, conflate: false });
-        true
+        Some(count)
     }
 
     /// Queues the frame after which nothing leaves, behind all that waits and whatever the limit.
     /// What is pushed after it is ignored.
     pub fn push_last(&mut self, frame: Bytes) {
-        let queues = self.queues.get_or_insert_default();
-        if queues.last.is_none() {
-            queues.bytes += frame.len();
-            queues.frames += 1;
-            queues.last = Some(frame);
+        if self.ended {
+            return;
         }
+        self.ended = true;
+        let queues = self.queues.get_or_insert_default();
+        queues.bytes += frame.len();
+        queues.frames += 1;
+        queues.last = Some(frame);
     }
 
     /// Queues an event as its subscription's policy says.
     pub fn push_event(&mut self, event: &Arc<EventFrame>, policy: Policy, limits: &OutboundLimits) -> Pushed {
-        let queues = self.queues.get_or_insert_default();
-        if queues.last.is_some() {
+        if self.ended {
             return Pushed::Dropped(1);
         }
+        let queues = self.queues.get_or_insert_default();
         let lane = policy.lane;
         let droppable = policy.overflow == Overflow::DropOldest;
         let mut entry = Entry { payload: Payload::Event(event.clone()), droppable, conflate: policy.conflate };
@@ -321,6 +314,11 @@ impl Outbound {
         self.queues.as_ref().map_or(0, |queues| queues.bytes)
     }
 
+    /// Bytes of memory that it holds: none while nothing waits.
+    pub fn held_bytes(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| size_of::<Queues>() + queues.bytes)
+    }
+
     /// Frames that wait.
     pub fn frames(&self) -> usize {
         self.queues.as_ref().map_or(0, |queues| queues.frames)
@@ -353,45 +351,5 @@ impl Outbound {
             }
         }
         discarded
-    }
-}
-
-impl Queues {
-    fn waiting(&self) -> [usize; 3] {
-        [self.lanes[0].len(), self.lanes[1].len(), self.lanes[2].len()]
-    }
-
-    fn push(&mut self, lane: Lane, entry: Entry) {
-        self.bytes += entry.bytes().len();
-        self.frames += 1;
-        self.lanes[lane as usize].push(entry);
-    }
-
-    /// Drops droppable events, low priority first, oldest first, bulk before events, until `size`
-    /// more bytes fit.
-    fn make_room(&mut self, size: usize, limits: &OutboundLimits, count: &mut u32) {
-        for low_only in [true, false] {
-            for lane in [Lane::Bulk, Lane::Events] {
-                while self.bytes + size > limits.bytes_max || self.frames >= limits.frames_max {
-                    let Some(entry) = self.lanes[lane as usize].drop_oldest(low_only) else { break };
-                    self.bytes -= entry.bytes().len();
-                    self.frames -= 1;
-                    self.dropped.add(&entry);
-                    *count += 1;
-                }
-            }
-        }
-    }
-}
-
-impl Dropped {
-    fn add(&mut self, entry: &Entry) {
-        self.count += 1;
-        if let Payload::Event(event) = &entry.payload
-            && self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED
-            && !self.topics.iter().any(|topic| **topic == *event.topic)
-        {
-            self.topics.push(event.topic.clone());
-        }
     }
 }

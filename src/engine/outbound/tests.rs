@@ -35,7 +35,7 @@ fn a_response_overtakes_events_but_never_splits_a_frame() {
     assert_eq!(out.push_event(&event("a.b", "event1"), PLAIN, &LIMITS), Pushed::Queued);
     assert_eq!(out.push_event(&event("a.b", "event2"), PLAIN, &LIMITS), Pushed::Queued);
     assert_eq!(write(&mut out, 3), "eve");
-    assert!(out.push_control(Bytes::from_static(b"<reply>"), &LIMITS));
+    assert_eq!(out.push_control(Bytes::from_static(b"<reply>"), &LIMITS), Some(0));
     assert_eq!(write(&mut out, 100), "nt1<reply>event2");
     assert!(out.is_empty());
     assert_eq!(out.bytes(), 0);
@@ -73,7 +73,7 @@ fn overflow_does_what_the_policy_says() {
         assert_eq!(out.push_event(&event("a.b", text), PLAIN, &limits), Pushed::Queued);
     }
     assert_eq!(out.push_event(&event("a.b", "e4"), PLAIN, &limits), Pushed::Overflow);
-    assert!(!out.push_control(Bytes::from_static(b"x"), &limits));
+    assert_eq!(out.push_control(Bytes::from_static(b"x"), &limits), None);
     out.push_last(Bytes::from_static(b"x"));
     assert_eq!(out.discard_events(), 3);
     assert_eq!(write(&mut out, 100), "x");
@@ -107,7 +107,94 @@ fn conflation_keeps_the_newest_of_each_topic_only_while_slow() {
     assert!(out.is_empty());
 }
 
+#[test]
+fn a_response_makes_room_at_the_cost_of_events_and_says_of_how_many() {
+    let limits = OutboundLimits { bytes_max: 6, frames_max: 16 };
+    let mut out = Outbound::default();
+    for text in ["e1", "e2", "e3"] {
+        out.push_event(&event("a.b", text), policy(Lane::Events, Overflow::DropOldest, false), &limits);
+    }
+    assert_eq!(out.push_control(Bytes::from_static(b"<r>"), &limits), Some(2));
+    assert_eq!(write(&mut out, 100), "<r>e3");
+    assert_eq!(out.take_dropped(&limits), Some(Dropped { count: 2, topics: vec!["a.b".into()] }));
+    assert_eq!(out.held_bytes(), 0);
+}
+
+#[test]
+fn nothing_leaves_behind_the_last_frame_however_far_it_is_out() {
+    for first in [0, 3, 5, 9] {
+        let mut out = Outbound::default();
+        out.push_event(&event("a.b", "event"), PLAIN, &LIMITS);
+        out.push_last(Bytes::from_static(b"last"));
+        let mut sent = if first > 0 { write(&mut out, first) } else { String::new() };
+        assert_eq!(out.push_control(Bytes::from_static(b"late"), &LIMITS), Some(0));
+        assert_eq!(out.push_event(&event("a.b", "late"), PLAIN, &LIMITS), Pushed::Dropped(1));
+        out.push_last(Bytes::from_static(b"late"));
+        sent += &write(&mut out, 100);
+        assert_eq!(sent, "eventlast");
+        assert_eq!((out.bytes(), out.held_bytes()), (0, 0));
+    }
+}
+
 proptest! {
+    /// Whatever is dropped, replaced or cut: what is counted is what would be written, the limits
+    /// hold for events, and in the end nothing is held.
+    #[test]
+    fn the_count_is_what_waits_under_every_policy(
+        steps in prop::collection::vec((0u8..8, 1usize..30, 0usize..3, any::<[bool; 4]>()), 1..80),
+    ) {
+        let limits = OutboundLimits { bytes_max: 120, frames_max: 12 };
+        let mut out = Outbound::default();
+        let (mut sent, mut told, mut dropped) = (String::new(), 0, 0);
+        for (kind, size, topic, [low_priority, bulk, drop, conflate]) in steps {
+            let text = format!("<{}>", "x".repeat(size));
+            match kind {
+                0 => {
+                    let before = out.frames();
+                    match out.push_control(Bytes::from(text), &limits) {
+                        Some(count) => {
+                            prop_assert_eq!(out.frames() + count as usize, before + 1);
+                            dropped += count;
+                        }
+                        None => dropped += (before - out.frames()) as u32,
+                    }
+                }
+                1 | 2 => sent.push_str(&write(&mut out, size * 3)),
+                _ => {
+                    let topic = ["a.b", "a.c", "a.d"][topic].into();
+                    let event = Arc::new(EventFrame { frame: Bytes::from(text), topic, low_priority });
+                    let lane = if bulk { Lane::Bulk } else { Lane::Events };
+                    let overflow = if drop { Overflow::DropOldest } else { Overflow::Disconnect };
+                    let before = out.frames();
+                    match out.push_event(&event, policy(lane, overflow, conflate), &limits) {
+                        Pushed::Queued => prop_assert_eq!(out.frames(), before + 1),
+                        Pushed::Conflated => prop_assert_eq!(out.frames(), before),
+                        Pushed::Dropped(count) => {
+                            prop_assert_eq!(out.frames() + count as usize, before + 1);
+                            dropped += count;
+                        }
+                        // Others may have been dropped in vain; they are told all the same.
+                        Pushed::Overflow => dropped += (before - out.frames()) as u32,
+                    }
+                    prop_assert!(out.frames() <= limits.frames_max.max(before));
+                }
+            }
+            told += out.take_dropped(&limits).map_or(0, |dropped| dropped.count);
+            let mut slices = [IoSlice::new(&[]); 128];
+            let filled = out.gather(&mut slices);
+            prop_assert_eq!(slices[..filled].iter().map(|slice| slice.len()).sum::<usize>(), out.bytes());
+            prop_assert_eq!(filled, out.frames());
+        }
+        while !out.is_empty() {
+            sent.push_str(&write(&mut out, 7));
+        }
+        told += out.take_dropped(&limits).map_or(0, |dropped| dropped.count);
+        prop_assert_eq!(told, u64::from(dropped));
+        prop_assert_eq!((out.bytes(), out.held_bytes()), (0, 0));
+        let is_whole = |frame: &str| frame.starts_with('<') && frame.ends_with('>') && !frame[1..].contains('<');
+        prop_assert!(sent.split_inclusive('>').all(is_whole), "frames are whole");
+    }
+
     /// What goes out is what was pushed, whole frame by whole frame, in order within each lane,
     /// however the writes are cut; and what is counted as waiting is what waits.
     #[test]
@@ -121,7 +208,7 @@ proptest! {
             match kind {
                 0 => {
                     let text = format!("<C{body}>");
-                    prop_assert!(out.push_control(Bytes::from(text.clone()), &limits));
+                    prop_assert_eq!(out.push_control(Bytes::from(text.clone()), &limits), Some(0));
                     pushed[0].push(text);
                 }
                 1 | 2 => {

@@ -1,0 +1,58 @@
+//! The three lanes of one connection, what they hold together, and how room is made in them.
+
+use bytes::Bytes;
+
+use super::lane::LaneQueue;
+use super::{Dropped, Entry, Lane, OutboundLimits, Payload};
+
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    /// The frame that is partly out, and how much of it is.
+    pub current: Option<(Entry, usize)>,
+    pub lanes: [LaneQueue; 3],
+    /// The frame after which nothing leaves.
+    pub last: Option<Bytes>,
+    pub bytes: usize,
+    pub frames: usize,
+    pub dropped: Dropped,
+}
+
+impl Queues {
+    pub(super) fn waiting(&self) -> [usize; 3] {
+        [self.lanes[0].len(), self.lanes[1].len(), self.lanes[2].len()]
+    }
+
+    pub(super) fn push(&mut self, lane: Lane, entry: Entry) {
+        self.bytes += entry.bytes().len();
+        self.frames += 1;
+        self.lanes[lane as usize].push(entry);
+    }
+
+    /// Drops droppable events, low priority first, oldest first, bulk before events, until `size`
+    /// more bytes fit.
+    pub(super) fn make_room(&mut self, size: usize, limits: &OutboundLimits, count: &mut u32) {
+        for low_only in [true, false] {
+            for lane in [Lane::Bulk, Lane::Events] {
+                while self.bytes + size > limits.bytes_max || self.frames >= limits.frames_max {
+                    let Some(entry) = self.lanes[lane as usize].drop_oldest(low_only) else { break };
+                    self.bytes -= entry.bytes().len();
+                    self.frames -= 1;
+                    self.dropped.add(&entry);
+                    *count += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Dropped {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        self.count += 1;
+        if let Payload::Event(event) = &entry.payload
+            && self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED
+            && !self.topics.iter().any(|topic| **topic == *event.topic)
+        {
+            self.topics.push(event.topic.clone());
+        }
+    }
+}
