@@ -13,6 +13,7 @@ use super::auth::{Access, Identity};
 use super::http::Answer;
 use super::outbound::{Dropped, EventFrame};
 use super::topic::Target;
+use crate::base::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use crate::base::{ConnId, DialectId, Error, Mono, Now, Reason, WorkerId};
 
 /// The worker that a connection belongs to from Established on.
@@ -33,6 +34,13 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// When the turn that read them began.
     pub read_at: Mono,
+}
+
+impl Batch {
+    /// Whether it is handed on without waiting for the end of the turn.
+    pub fn is_full(&self) -> bool {
+        self.items.len() >= BATCH_MESSAGES || self.texts.len() + self.bytes.len() >= BATCH_BYTES
+    }
 }
 
 /// One thing that happened to a connection.

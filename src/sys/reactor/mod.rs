@@ -166,7 +166,9 @@ impl<P: Send> Reactor<P> {
         self.lingering.on_time(now.mono);
         self.flush(now);
         self.finish(now);
-        self.hand_on(now);
+        self.hand_on();
+        // Writes and emptied queues may have let connections go on.
+        self.collect_readable();
     }
 
     fn on_socket_event(&mut self, id: ConnId, event: &mio::event::Event, now: Now) {
@@ -230,6 +232,11 @@ impl<P: Send> Reactor<P> {
                 }
             }
         }
+        self.collect_readable();
+    }
+
+    /// Connections that may be read from again, and whose sockets have something.
+    fn collect_readable(&mut self) {
         while let Some(id) = self.endpoint.poll_readable() {
             if let Some(socket) = self.sockets.of(id)
                 && socket.readable
@@ -245,7 +252,9 @@ impl<P: Send> Reactor<P> {
     fn read_ready(&mut self, now: Now) {
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
-            if self.read(id, now) {
+            let more = self.read(id, now);
+            self.hand_on_full();
+            if more {
                 self.ready.push_back(id);
             } else if let Some(socket) = self.sockets.of(id) {
                 socket.queued = false;
@@ -304,13 +313,11 @@ impl<P: Send> Reactor<P> {
                 socket.flush_tls();
                 return;
             }
-            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
             self.counters.inc(Metric::WRITES);
             match socket.write(&slices[..filled]) {
-                Ok(count) => {
-                    let blocked = count < offered;
-                    self.endpoint.on_sent(id, count, blocked, now);
-                    if blocked {
+                Ok(written) => {
+                    self.endpoint.on_sent(id, written.count, written.blocked, now);
+                    if written.blocked {
                         return;
                     }
                 }
@@ -332,34 +339,48 @@ impl<P: Send> Reactor<P> {
     }
 
     /// Hands batches to the workers and requests to the service thread.
-    fn hand_on(&mut self, _now: Now) {
-        for (index, worker) in self.workers.iter().enumerate() {
-            let batch = &mut self.endpoint.batches()[index];
-            if batch.items.is_empty() {
-                continue;
-            }
-            match worker.try_send_batch(std::mem::take(batch)) {
-                Ok(()) => {
-                    self.counters.inc(Metric::QUEUED_IN);
-                    if worker.wake() {
-                        self.counters.inc(Metric::WAKES);
-                    }
-                    if std::mem::take(&mut self.stalled[index]) {
-                        self.endpoint.on_stall(WorkerId(index as u16), false);
-                    }
-                }
-                Err(back) => {
-                    self.endpoint.batches()[index] = back;
-                    self.stalled[index] = true;
-                    self.endpoint.on_stall(WorkerId(index as u16), true);
-                }
-            }
+    fn hand_on(&mut self) {
+        for index in 0..self.workers.len() {
+            self.send_batch(index);
         }
         self.refused.extend(self.endpoint.requests().drain(..).map(Box::new));
         while let Some(request) = self.refused.pop_front() {
             if let Err(back) = (self.requests)(request) {
                 self.refused.push_front(back);
                 break;
+            }
+        }
+    }
+
+    /// Hands on batches that are full before the turn is over.
+    fn hand_on_full(&mut self) {
+        for index in 0..self.workers.len() {
+            if !self.stalled[index] && self.endpoint.batches()[index].is_full() {
+                self.send_batch(index);
+            }
+        }
+    }
+
+    fn send_batch(&mut self, index: usize) {
+        let batch = &mut self.endpoint.batches()[index];
+        if batch.items.is_empty() {
+            return;
+        }
+        let worker = &self.workers[index];
+        match worker.try_send_batch(std::mem::take(batch)) {
+            Ok(()) => {
+                self.counters.inc(Metric::QUEUED_IN);
+                if worker.wake() {
+                    self.counters.inc(Metric::WAKES);
+                }
+                if std::mem::take(&mut self.stalled[index]) {
+                    self.endpoint.on_stall(WorkerId(index as u16), false);
+                }
+            }
+            Err(back) => {
+                self.endpoint.batches()[index] = back;
+                self.stalled[index] = true;
+                self.endpoint.on_stall(WorkerId(index as u16), true);
             }
         }
     }

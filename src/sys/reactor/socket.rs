@@ -31,6 +31,14 @@ pub(super) enum ReadOutcome {
     Eof,
 }
 
+/// What a write took.
+pub(super) struct Written {
+    /// So many bytes are out of our hands.
+    pub count: usize,
+    /// The socket takes no more for now, and will say when it does.
+    pub blocked: bool,
+}
+
 /// Plaintext that a TLS session may hold back while its socket takes no more.
 const TLS_BUFFER: usize = 64 * 1024;
 
@@ -86,24 +94,31 @@ impl Socket {
         }
     }
 
-    /// Writes what the socket takes; less than offered means that it takes no more now.
-    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, SocketFault> {
+    /// Writes what the socket takes.
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<Written, SocketFault> {
         match &mut self.tls {
             None => loop {
                 match self.stream.write_vectored(slices) {
-                    Ok(count) => return Ok(count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                    Ok(count) => {
+                        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+                        return Ok(Written { count, blocked: count < offered });
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return Ok(Written { count: 0, blocked: true });
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => return Err(SocketFault::Reset),
                 }
             },
             Some(session) => {
                 if session.is_handshaking() {
-                    return Ok(0);
+                    return Ok(Written { count: 0, blocked: true });
                 }
+                // The session takes a bounded amount at a time. Only what it cannot get rid of
+                // means that the socket is full, and that a write edge will come.
                 let count = session.writer().write_vectored(slices).map_err(|_| SocketFault::Reset)?;
                 write_tls(session, &mut self.stream)?;
-                Ok(count)
+                Ok(Written { count, blocked: session.wants_write() })
             }
         }
     }

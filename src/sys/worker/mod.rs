@@ -171,9 +171,11 @@ impl<S: Shard> Worker<S> {
         }
         all &= kept.is_empty();
         self.out.peers = kept;
-        while let Some(control) = self.out.controls.pop() {
+        let mut controls = std::mem::take(&mut self.out.controls).into_iter();
+        while let Some(control) = controls.next() {
             if let Err(back) = (self.parts.controls)(self.parts.id, control) {
                 self.out.controls.push(back);
+                self.out.controls.extend(controls);
                 return false;
             }
         }
