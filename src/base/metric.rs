@@ -181,8 +181,7 @@ families! {
     BLOCKED: Counter "blocked_total" ["": NONE] "Handshakes refused and connections closed because of a block.";
     HANDLER_PANICS: Counter "handler_panics_total" ["": NONE] "Handlers that panicked; each cost its own command.";
     IMPOSSIBLE_TRANSITIONS: Counter "impossible_transitions_total" ["": NONE] "Events that the state table has no place for; always a defect.";
-    QUEUED_IN: GaugeUp "worker_queue_batches" ["": NONE] "Batches waiting for a worker.";
-    QUEUED_OUT: GaugeDown "" ["": NONE] "The down-counts of the gauge before.";
+    BATCHES: Counter "worker_batches_total" ["": NONE] "Batches handed to workers.";
     QUEUE_FULL: Counter "worker_queue_full_total" ["": NONE] "Times that a full worker queue held back reads.";
     OUTBOUND_QUEUED: GaugeUp "outbound_bytes" ["": NONE] "Bytes queued for sending, over all connections.";
     OUTBOUND_DONE: GaugeDown "" ["": NONE] "The down-counts of the gauge before.";

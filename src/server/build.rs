@@ -125,7 +125,8 @@ impl ServerBuilder {
         let service_counters = wiring.registry.register();
         let worker_counters: Vec<_> = (0..wiring.worker_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let reactor_counters: Vec<_> = (0..wiring.reactor_inboxes.len()).map(|_| wiring.registry.register()).collect();
-        let status = Arc::new(StatusSource::new(wiring.registry.clone(), about(&config), clock.now()));
+        let ages = wiring.workers.iter().map(WorkerSender::ages).collect();
+        let status = Arc::new(StatusSource::new(wiring.registry.clone(), ages, about(&config), clock.now()));
         let (keeper_send, keeper_receive) = bounded(KEEPER_JOBS);
 
         let mut threads = Threads::default();

@@ -4,14 +4,14 @@
 //! sender clears it and wakes, the others only queue. The reader sets the flag before it looks a
 //! last time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::base::{ConnId, WorkerId};
+use crate::base::{ConnId, Mono, WorkerId};
 use crate::engine::work::{Batch, Completion, Emission, Notice, Order};
 
 /// Batches of orders that a reactor's queue holds.
@@ -136,11 +136,17 @@ pub struct WorkerSender<P> {
     batches: Sender<Batch>,
     messages: Sender<ToWorker<P>>,
     parker: Arc<Parker>,
+    ages: Arc<QueueAges>,
 }
 
 impl<P> Clone for WorkerSender<P> {
     fn clone(&self) -> WorkerSender<P> {
-        WorkerSender { batches: self.batches.clone(), messages: self.messages.clone(), parker: self.parker.clone() }
+        WorkerSender {
+            batches: self.batches.clone(),
+            messages: self.messages.clone(),
+            parker: self.parker.clone(),
+            ages: self.ages.clone(),
+        }
     }
 }
 
@@ -149,6 +155,49 @@ pub struct WorkerReceiver<P> {
     batches: Receiver<Batch>,
     messages: Receiver<ToWorker<P>>,
     parker: Arc<Parker>,
+    ages: Arc<QueueAges>,
+}
+
+/// When the batches that wait in one worker's queue were read: what the status tells of it.
+#[derive(Debug)]
+pub struct QueueAges {
+    pushed: AtomicU64,
+    popped: AtomicU64,
+    read_at: Box<[AtomicU64]>,
+}
+
+impl Default for QueueAges {
+    fn default() -> QueueAges {
+        let read_at = (0..MESSAGE_BATCHES).map(|_| AtomicU64::new(0)).collect();
+        QueueAges { pushed: AtomicU64::new(0), popped: AtomicU64::new(0), read_at }
+    }
+}
+
+impl QueueAges {
+    /// Batches that wait.
+    pub fn depth(&self) -> u64 {
+        let popped = self.popped.load(Ordering::Relaxed);
+        self.pushed.load(Ordering::Relaxed).saturating_sub(popped)
+    }
+
+    /// How long the oldest of them has waited. With several reactors pushing at one moment it may
+    /// be a neighbour's time.
+    pub fn oldest(&self, now: Mono) -> Duration {
+        if self.depth() == 0 {
+            return Duration::ZERO;
+        }
+        let slot = self.popped.load(Ordering::Relaxed) as usize % MESSAGE_BATCHES;
+        now.since(Mono(self.read_at[slot].load(Ordering::Relaxed)))
+    }
+
+    fn push(&self, read_at: Mono) {
+        let slot = self.pushed.fetch_add(1, Ordering::Relaxed) as usize % MESSAGE_BATCHES;
+        self.read_at[slot].store(read_at.0, Ordering::Relaxed);
+    }
+
+    fn pop(&self) {
+        self.popped.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -162,16 +211,25 @@ pub fn worker_mailbox<P>() -> (WorkerSender<P>, WorkerReceiver<P>) {
     let (send_batch, batches) = bounded(MESSAGE_BATCHES);
     let (send_message, messages) = bounded(WORKER_MESSAGES);
     let parker = Arc::new(Parker::default());
+    let ages = Arc::new(QueueAges::default());
     (
-        WorkerSender { batches: send_batch, messages: send_message, parker: parker.clone() },
-        WorkerReceiver { batches, messages, parker },
+        WorkerSender { batches: send_batch, messages: send_message, parker: parker.clone(), ages: ages.clone() },
+        WorkerReceiver { batches, messages, parker, ages },
     )
 }
 
 impl<P> WorkerSender<P> {
     /// Queues a batch without waking; gives it back if the queue is full or its reader is gone.
     pub fn try_send_batch(&self, batch: Batch) -> Result<(), Batch> {
-        self.batches.try_send(batch).map_err(TrySendError::into_inner)
+        let read_at = batch.read_at;
+        self.batches.try_send(batch).map_err(TrySendError::into_inner)?;
+        self.ages.push(read_at);
+        Ok(())
+    }
+
+    /// What waits in the queue of batches, for the status.
+    pub fn ages(&self) -> Arc<QueueAges> {
+        self.ages.clone()
     }
 
     /// Queues a message without waking; gives it back if the queue is full or its reader is gone.
@@ -210,7 +268,9 @@ impl<P> WorkerReceiver<P> {
 
     /// The next batch, if one waits.
     pub fn try_recv_batch(&self) -> Option<Batch> {
-        self.batches.try_recv().ok()
+        let batch = self.batches.try_recv().ok()?;
+        self.ages.pop();
+        Some(batch)
     }
 
     /// The next message, if one waits.

@@ -39,7 +39,8 @@ pub(super) fn status(view: &View<'_>) -> Value {
             "bytes_out": figures.count(Metric::BYTES_OUT),
         },
         "queues": {
-            "worker_batches": figures.gauge(Metric::QUEUED_IN, Metric::QUEUED_OUT),
+            "worker_batches": view.queue_depth,
+            "worker_oldest_us": view.queue_oldest.as_micros() as u64,
             "worker_batches_limit": view.about.queue_limit,
             "worker_full": figures.count(Metric::QUEUE_FULL),
             "outbound_bytes": figures.gauge(Metric::OUTBOUND_QUEUED, Metric::OUTBOUND_DONE),

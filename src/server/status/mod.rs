@@ -7,10 +7,13 @@ mod text;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use crate::base::counters::Registry;
 use crate::base::{Figures, Now};
+use crate::sys::mailbox::QueueAges;
 use crate::sys::process::{ProcessMeter, SystemMeter};
 
 /// What the figures are read from. Shared by the service threads.
@@ -21,6 +24,7 @@ pub struct StatusSource {
     started: Now,
     draining: AtomicBool,
     blocks: AtomicUsize,
+    queues: Vec<Arc<QueueAges>>,
     about: About,
 }
 
@@ -43,7 +47,7 @@ pub struct About {
 
 impl StatusSource {
     /// Figures of these threads, of a server that started now.
-    pub fn new(registry: Registry, about: About, started: Now) -> StatusSource {
+    pub fn new(registry: Registry, queues: Vec<Arc<QueueAges>>, about: About, started: Now) -> StatusSource {
         StatusSource {
             registry,
             process: Mutex::new(ProcessMeter::new()),
@@ -51,6 +55,7 @@ impl StatusSource {
             started,
             draining: AtomicBool::new(false),
             blocks: AtomicUsize::new(0),
+            queues,
             about,
         }
     }
@@ -100,6 +105,8 @@ impl StatusSource {
             now,
             draining: self.draining.load(Ordering::Relaxed),
             blocks: self.blocks.load(Ordering::Relaxed),
+            queue_depth: self.queues.iter().map(|queue| queue.depth()).sum(),
+            queue_oldest: self.queues.iter().map(|queue| queue.oldest(now.mono)).max().unwrap_or_default(),
         }
     }
 }
@@ -113,6 +120,8 @@ struct View<'a> {
     now: Now,
     draining: bool,
     blocks: usize,
+    queue_depth: u64,
+    queue_oldest: std::time::Duration,
 }
 
 impl View<'_> {

@@ -41,6 +41,13 @@ fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
     vec![
         ("uptime_seconds", "Seconds since the server started.", Kind::GaugeUp, view.uptime_s() as f64),
         ("draining", "1 while the server is stopping.", Kind::GaugeUp, f64::from(u8::from(view.draining))),
+        (
+            "worker_queue_oldest_seconds",
+            "How long the oldest batch has waited for a worker.",
+            Kind::GaugeUp,
+            view.queue_oldest.as_secs_f64(),
+        ),
+        ("worker_queue_batches", "Batches waiting for a worker.", Kind::GaugeUp, view.queue_depth as f64),
         ("blocks", "Identities and networks that are blocked.", Kind::GaugeUp, view.blocks as f64),
         ("process_resident_memory_bytes", "Resident memory.", Kind::GaugeUp, known(process.resident_bytes)),
         ("process_virtual_memory_bytes", "Virtual memory.", Kind::GaugeUp, known(process.virtual_bytes)),

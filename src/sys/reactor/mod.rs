@@ -369,7 +369,7 @@ impl<P: Send> Reactor<P> {
         let worker = &self.workers[index];
         match worker.try_send_batch(std::mem::take(batch)) {
             Ok(()) => {
-                self.counters.inc(Metric::QUEUED_IN);
+                self.counters.inc(Metric::BATCHES);
                 if worker.wake() {
                     self.counters.inc(Metric::WAKES);
                 }

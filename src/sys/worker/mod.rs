@@ -97,7 +97,6 @@ impl<S: Shard> Worker<S> {
     fn on_batch(&mut self, batch: Batch) {
         let now = self.parts.clock.now();
         let counters = self.parts.counters.clone();
-        counters.inc(Metric::QUEUED_OUT);
         counters.record_ns(Metric::QUEUE_WAIT_NS, now.mono.since(batch.read_at).as_nanos() as u64);
         self.guarded(|shard, out| shard.on_batch(&batch, now, out));
         let busy = self.parts.clock.now().mono.since(now.mono);
