@@ -9,6 +9,7 @@ pub mod id;
 pub mod limits;
 pub mod metric;
 pub mod reason;
+pub mod secret;
 pub mod time;
 
 pub use counters::{Counters, Figures};
@@ -17,4 +18,5 @@ pub use error::{Category, Code, Error};
 pub use id::{ConnId, ReactorId, WorkerId};
 pub use metric::Metric;
 pub use reason::Reason;
+pub use secret::Secret;
 pub use time::{Mono, Now, Wall};

@@ -45,7 +45,6 @@ pub use outbound::Outbound;
 pub use problem::Problem;
 pub use rate_limit::RateLimit;
 pub use reference::reference;
-pub use secret::Secret;
 pub use security::Security;
 pub use shutdown::Shutdown;
 pub use topics::Topics;

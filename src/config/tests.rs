@@ -183,7 +183,7 @@ fn shared_keys_are_held_to_their_rules_and_never_shown() {
         assert_eq!(problems(&section("WebSocketServer", &format!("\"Key\": \"{key}\""))), [expected], "{key}");
     }
     let (config, warnings) = loaded(&section("WebSocketServer", "\"Key\": \"${env.WEBSOCKET_KEY}\""));
-    assert_eq!(config.web_socket_server.key, Some(Secret::from("correct-horse-battery-staple-1234")));
+    assert_eq!(config.web_socket_server.key, Some(crate::base::Secret::new("correct-horse-battery-staple-1234")));
     assert!(!format!("{config:?}").contains("horse"));
     assert!(warnings.is_empty());
 }

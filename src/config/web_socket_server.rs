@@ -8,8 +8,9 @@ use super::listen;
 use super::origins::{self, Origins};
 use super::protocols;
 use super::reader::{self, Reader};
-use super::secret::{self, Secret};
+use super::secret;
 use super::text::open;
+use crate::base::Secret;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -86,11 +86,14 @@ pub struct ServerBuilder {
     channels: Vec<(String, Arc<dyn Channel>)>,
 }
 
-impl ServerBuilder {
-    pub(super) fn new(config: Config) -> ServerBuilder {
+impl Server {
+    /// Begins to build a server.
+    pub fn builder(config: Config) -> ServerBuilder {
         ServerBuilder { config, channels: Vec::new() }
     }
+}
 
+impl ServerBuilder {
     /// Registers a channel: commands with this name go to it, and topics that begin with it are
     /// its to emit.
     #[must_use]
@@ -117,7 +120,7 @@ impl ServerBuilder {
         let listeners = listen(&config)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
-        let mut wiring = Wiring::new(&config, clock).map_err(StartError::System)?;
+        let mut wiring = Wiring::new(&config).map_err(StartError::System)?;
         let (status_send, status_receive) = bounded::<StatusJob>(STATUS_JOBS);
         let reports: Arc<dyn Reports> = Arc::new(StatusQueue(status_send.clone()));
         let network = NetworkChannel::new(super::settings::network_settings(&config));
@@ -200,18 +203,17 @@ impl ServerBuilder {
         };
         threads.services.push(spawn("status", move || serve(&service))?);
         channels.start(&events);
-        let is_tls = tls.is_some();
-        Ok(Server::new(
+        Ok(Server {
             addresses,
-            is_tls,
-            config.shutdown.drain_timeout,
-            wiring.reactors,
+            is_tls: tls.is_some(),
+            drain_timeout: config.shutdown.drain_timeout,
+            reactors: wiring.reactors,
             workers,
             status,
             threads,
-            keeper_send,
+            keeper: keeper_send,
             network,
-        ))
+        })
     }
 }
 
@@ -225,7 +227,7 @@ struct Wiring {
 }
 
 impl Wiring {
-    fn new(config: &Config, _clock: Clock) -> io::Result<Wiring> {
+    fn new(config: &Config) -> io::Result<Wiring> {
         let mut wiring = Wiring {
             registry: Registry::default(),
             reactors: Vec::new(),

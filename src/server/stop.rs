@@ -7,10 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::access::{KeeperQueue, ToKeeper};
-use super::build::ServerBuilder;
 use super::status::StatusSource;
 use crate::base::Now;
-use crate::config::Config;
 use crate::dialect::hydrogen::Peer;
 use crate::engine::work::Notice;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
@@ -26,15 +24,15 @@ pub(super) struct Threads {
 
 /// A running server. Dropping it stops it.
 pub struct Server {
-    addresses: Vec<SocketAddr>,
-    is_tls: bool,
-    drain_timeout: Duration,
-    reactors: Vec<ReactorSender>,
-    workers: Arc<Vec<WorkerSender<Peer>>>,
-    status: Arc<StatusSource>,
-    threads: Threads,
-    keeper: KeeperQueue,
-    network: Arc<NetworkChannel>,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) is_tls: bool,
+    pub(super) drain_timeout: Duration,
+    pub(super) reactors: Vec<ReactorSender>,
+    pub(super) workers: Arc<Vec<WorkerSender<Peer>>>,
+    pub(super) status: Arc<StatusSource>,
+    pub(super) threads: Threads,
+    pub(super) keeper: KeeperQueue,
+    pub(super) network: Arc<NetworkChannel>,
 }
 
 /// Asks a server to look at its keys again, from any thread.
@@ -52,26 +50,6 @@ impl Stopper {
 }
 
 impl Server {
-    /// Begins to build a server.
-    pub fn builder(config: Config) -> ServerBuilder {
-        ServerBuilder::new(config)
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the parts of a server, each needed once")]
-    pub(super) fn new(
-        addresses: Vec<SocketAddr>,
-        is_tls: bool,
-        drain_timeout: Duration,
-        reactors: Vec<ReactorSender>,
-        workers: Arc<Vec<WorkerSender<Peer>>>,
-        status: Arc<StatusSource>,
-        threads: Threads,
-        keeper: KeeperQueue,
-        network: Arc<NetworkChannel>,
-    ) -> Server {
-        Server { addresses, is_tls, drain_timeout, reactors, workers, status, threads, keeper, network }
-    }
-
     /// The addresses that are listened on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses

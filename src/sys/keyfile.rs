@@ -9,7 +9,6 @@ mod write;
 
 pub use read::{KeyFileError, Loaded, load};
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,8 +18,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SecureRandom;
 
-use crate::base::Wall;
 use crate::base::limits::KEYS;
+use crate::base::{Secret, Wall};
 use crate::engine::auth::{Identity, KeyId, KeyRecord, KeyRing, Permissions, SharedKey, Signing, Token};
 
 /// The keys, in the file's order.
@@ -46,23 +45,6 @@ pub struct Created {
     pub token: Token,
     /// The shared secret for signatures, base64url.
     pub signing_secret: Option<Secret>,
-}
-
-/// A text that is not printed for debugging.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, to be shown to its owner once.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
 }
 
 /// What a new key is to be.
@@ -91,7 +73,7 @@ pub fn create_key(path: &Path, key: NewKey, now: Wall, random: &dyn SecureRandom
         }
         NewSigning::HmacSha256 => {
             let secret: [u8; 32] = random_bytes(random)?;
-            (Some(Signing::HmacSha256(secret.into())), Some(Secret(URL_SAFE_NO_PAD.encode(secret))))
+            (Some(Signing::HmacSha256(secret.into())), Some(Secret::new(URL_SAFE_NO_PAD.encode(secret))))
         }
     };
     let token = Token::mint(&random_bytes(random)?);

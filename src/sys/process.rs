@@ -7,6 +7,7 @@
 mod cpu;
 mod descriptors;
 mod filesystems;
+mod percent;
 mod system;
 
 pub use descriptors::{DESCRIPTORS, Descriptor, read_descriptors};

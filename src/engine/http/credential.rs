@@ -5,48 +5,15 @@
 //! place holds a right one, and so do two that differ: at most one of them can be right, and a
 //! wrong credential is never passed over.
 
-use std::fmt;
-
-use subtle::ConstantTimeEq;
-
 use super::head::Head;
 use super::upgrade::Upgrade;
+use crate::base::Secret;
 
 /// Bytes of a key, in whatever place. A JWT is bounded by the head alone.
 pub const KEY_BYTES: usize = 255;
 
 /// Bytes of a query in which a key is still looked for.
 pub const QUERY_BYTES: usize = 8 * 1024;
-
-/// The prefix of a subprotocol that is a credential.
-pub const KEY_PROTOCOL: &str = "key.";
-
-/// Text that never reaches a log: it shows itself only to who asks for it by name.
-#[derive(Clone)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// Takes a text into custody.
-    pub fn new(text: impl Into<Box<str>>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether both hold the same text; takes equally long wherever they differ.
-    pub fn is_same(&self, other: &Secret) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// What a request presents.
 #[derive(Clone, Debug)]
@@ -66,7 +33,7 @@ impl Presented {
     fn and(self, other: Presented) -> Presented {
         match (self, other) {
             (Presented::None, one) | (one, Presented::None) => one,
-            (Presented::Key(one), Presented::Key(two)) if one.is_same(&two) => Presented::Key(one),
+            (Presented::Key(one), Presented::Key(two)) if one == two => Presented::Key(one),
             (Presented::Key(_) | Presented::Bearer(_) | Presented::Unreadable, _) => Presented::Unreadable,
         }
     }

@@ -1,8 +1,8 @@
 //! What a head says about the bytes after it: the body's length (RFC 9112 section 6), whether the
 //! connection persists (section 9.3), and whether the client waits (RFC 9110 section 10.1.1).
 
-use super::head::Version;
 use super::headers::{Headers, trim};
+use super::method::Version;
 use super::refusal::{Coding, Refusal};
 
 /// How a body is framed.

@@ -11,6 +11,7 @@ use memchr::memchr2;
 
 use super::framing::{self, BodyLength};
 use super::headers::{Headers, is_tchar, is_token};
+use super::method::{Method, Version};
 use super::refusal::Refusal;
 use super::target::{Target, is_host};
 use crate::base::limits::HTTP_HEADERS;
@@ -76,50 +77,6 @@ pub fn find_end(buf: &[u8], scanned: usize, limits: &HeadLimits) -> Result<HeadE
 
 fn partial(buf: &[u8], scanned: usize, limits: &HeadLimits) -> Result<HeadEnd, Refusal> {
     if buf.len() >= limits.bytes { Err(Refusal::HeadTooLarge) } else { Ok(HeadEnd::Partial { scanned }) }
-}
-
-/// The methods that are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are those of RFC 9110 section 9.3 and RFC 5789")]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Options,
-    Patch,
-    Connect,
-    Trace,
-    /// Any other token.
-    Other,
-}
-
-impl Method {
-    // RFC 9110 9.1: method names are case-sensitive.
-    fn parse(name: &str) -> Method {
-        match name {
-            "GET" => Method::Get,
-            "HEAD" => Method::Head,
-            "POST" => Method::Post,
-            "PUT" => Method::Put,
-            "DELETE" => Method::Delete,
-            "OPTIONS" => Method::Options,
-            "PATCH" => Method::Patch,
-            "CONNECT" => Method::Connect,
-            "TRACE" => Method::Trace,
-            _ => Method::Other,
-        }
-    }
-}
-
-/// The versions that are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0: no chunks, no upgrade, and closed after one answer unless asked otherwise.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
 }
 
 /// One request's head, checked.

@@ -4,7 +4,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::head::Method;
+use super::method::Method;
 use super::refusal::Refusal;
 
 /// A request target, taken apart.

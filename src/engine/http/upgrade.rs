@@ -7,11 +7,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tungstenite::handshake::derive_accept_key;
 
-use super::credential::{KEY_PROTOCOL, Secret};
 use super::framing::BodyLength;
-use super::head::{Head, Method, Version};
+use super::head::Head;
 use super::headers::{is_token, trim};
+use super::method::{Method, Version};
 use super::refusal::Refusal;
+use crate::base::Secret;
+
+/// The prefix of a subprotocol that is a credential.
+pub const KEY_PROTOCOL: &str = "key.";
 
 /// Subprotocols that one request may offer, credentials included.
 pub const PROTOCOLS: usize = 32;

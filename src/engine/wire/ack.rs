@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::envelope::{Auth, ID};
-use super::fields::{Fields, Rule, bad};
+use super::fields::{Auth, Fields, ID, Rule, bad};
 use super::name::is_id;
 use super::object::{Elements, Raw};
 use crate::base::Error;

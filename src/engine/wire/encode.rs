@@ -3,7 +3,7 @@
 //! Members stand in the order of the protocol page. Timestamps come as text, since one turn's
 //! messages share one; `data` comes encoded and goes out byte for byte.
 
-use super::json::plain_len;
+use super::json::plain::plain_len;
 use crate::base::Error;
 
 /// Bytes of an envelope without its texts, for one reservation per message.

@@ -5,17 +5,15 @@
 //! known here.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::ack::{self, Ack};
-use super::fields::{Fields, Rule, bad};
+use super::fields::{Auth, Fields, ID, Rule, bad};
 use super::json::Scanner;
-use super::name::{is_action, is_channel, is_id};
+use super::name::{is_action, is_channel};
 use super::object::Raw;
 use super::timestamp;
 use crate::base::{Code, Error, Wall};
 
-pub(super) const ID: Rule = Rule { field: "id", holds: is_id, text: "has not 1 to 128 bytes" };
 const TYPE: Rule = Rule::any("type");
 const TIMESTAMP: Rule = Rule::any("timestamp");
 const CHANNEL: Rule = Rule { field: "channel", holds: is_channel, text: "is not of the form [a-z][a-z0-9_-]{0,63}" };
@@ -63,22 +61,6 @@ pub struct Timestamp<'a> {
     pub text: Cow<'a, str>,
     /// What it says.
     pub wall: Wall,
-}
-
-/// The `auth` member. Its parts are not checked, and not shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Auth<'a> {
-    /// A key or JWT.
-    pub token: Option<Cow<'a, str>>,
-    /// Base64url of a signature.
-    pub signature: Option<Cow<'a, str>>,
-}
-
-impl fmt::Debug for Auth<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (token, signature) = (self.token.is_some(), self.signature.is_some());
-        f.debug_struct("Auth").field("token", &token).field("signature", &signature).finish()
-    }
 }
 
 /// A message that is none of [`Incoming`], with what its error response can repeat.

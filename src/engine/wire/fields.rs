@@ -1,9 +1,29 @@
 //! The members of an envelope that mean something, as they came, and the checks of their types.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use super::name::is_id;
 use super::object::Raw;
 use crate::base::{Code, Error};
+
+pub(super) const ID: Rule = Rule { field: "id", holds: is_id, text: "has not 1 to 128 bytes" };
+
+/// The `auth` member. Its parts are not checked, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// A key or JWT.
+    pub token: Option<Cow<'a, str>>,
+    /// Base64url of a signature.
+    pub signature: Option<Cow<'a, str>>,
+}
+
+impl fmt::Debug for Auth<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (token, signature) = (self.token.is_some(), self.signature.is_some());
+        f.debug_struct("Auth").field("token", &token).field("signature", &signature).finish()
+    }
+}
 
 /// One place per known member. What is not known is ignored.
 #[derive(Debug, Default)]

@@ -18,7 +18,8 @@ mod tests;
 
 pub use ack::{Ack, AckOf, Ids};
 pub use encode::{EventHead, event, keepalive_ok, push_json_string, push_u64, response_error, response_ok};
-pub use envelope::{Auth, Command, Incoming, Refused, Timestamp, parse};
+pub use envelope::{Command, Incoming, Refused, Timestamp, parse};
+pub use fields::Auth;
 pub use json::{FaultKind, JsonFault, Scanner};
 pub use name::{is_action, is_channel, is_id};
 pub use object::{Kind, Raw};

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::json::{plain_len, unescape_into};
+use super::json::escape::unescape_into;
+use super::json::plain::plain_len;
 
 /// The text of one JSON value. Two are equal when they are written alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

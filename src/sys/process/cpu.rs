@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::system::percent;
+use super::percent::percent;
 
 /// Processors that one reading holds.
 const CORES: usize = 4096;

@@ -8,7 +8,7 @@ use std::fs;
 
 use serde::Serialize;
 
-use super::system::percent;
+use super::percent::percent;
 
 /// Filesystems that are asked.
 const FILESYSTEMS: usize = 64;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::SPAN_MIN;
 use super::cpu::{CpuTimes, Usage};
 use super::filesystems::{Filesystem, read_filesystems};
+use super::percent::percent;
 use crate::sys::network::{Interface, read_interfaces};
 
 /// Figures of the machine. Written as JSON it is the older status object's `system`.
@@ -184,12 +185,6 @@ impl Network {
             Network { name: link.name.clone(), addresses, rx_bytes: counters.rx_bytes, tx_bytes: counters.tx_bytes };
         (link.name, network)
     }
-}
-
-/// A share in percent, with one digit after the point, as text.
-pub(super) fn percent(part: u64, whole: u64) -> String {
-    let share = if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-    format!("{:.1}", share * 100.0)
 }
 
 #[cfg(test)]

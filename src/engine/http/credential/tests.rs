@@ -143,7 +143,6 @@ fn plain_requests_present_credentials_too() {
 #[test]
 fn secrets_do_not_show_themselves() {
     assert_eq!(format!("{:?}", Presented::Key(Secret::new("hush"))), "Key(***)");
-    assert!(Secret::new("a").is_same(&Secret::new("a")) && !Secret::new("a").is_same(&Secret::new("ab")));
 }
 
 proptest! {

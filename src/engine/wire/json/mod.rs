@@ -6,14 +6,12 @@
 //! check; numbers are checked for their form, not for their size.
 
 mod cursor;
-mod escape;
+pub(in crate::engine::wire) mod escape;
 mod fault;
 mod keys;
-mod plain;
+pub(in crate::engine::wire) mod plain;
 
-pub(in crate::engine::wire) use escape::unescape_into;
 pub use fault::{FaultKind, JsonFault};
-pub(in crate::engine::wire) use plain::plain_len;
 
 use super::object::Raw;
 use crate::base::limits::JSON_KEYS_KEPT;
