@@ -133,6 +133,9 @@ impl<P: Send> Reactor<P> {
 
     /// How long the poll may wait: not at all while something is left to do.
     fn timeout(&mut self) -> Option<Duration> {
+        // Writing, or a worker's queue with room again, may have set connections free after the
+        // turn's reads: their edge has come and will not come again.
+        self.take_readable();
         if !self.ready.is_empty() || self.acceptor.is_ready() || !self.inbox.may_sleep() {
             return Some(Duration::ZERO);
         }
@@ -230,6 +233,11 @@ impl<P: Send> Reactor<P> {
                 }
             }
         }
+        self.take_readable();
+    }
+
+    /// Sockets that the endpoint may read from again.
+    fn take_readable(&mut self) {
         while let Some(id) = self.endpoint.poll_readable() {
             if let Some(socket) = self.sockets.of(id)
                 && socket.readable
