@@ -263,6 +263,8 @@ impl Connection {
         if self.outbound.is_empty() {
             self.on_drained(cx);
         }
+        // What the peer sent may have waited for it to take its responses and pongs.
+        self.on_resume(cx);
     }
 
     /// Everything that waited is out.
