@@ -37,7 +37,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::base::{ConnId, Counters, Mono, Now, WorkerId};
 use crate::engine::auth::{Access, ReplayWindow};
 use crate::engine::channel::{CompletionSink, Responder};
-use crate::engine::topic::{Bounds, Topics};
+use crate::engine::topic::{Bounds, Counts, Topics};
 use crate::engine::wire::Scanner;
 use crate::engine::work::{Completion, Emission, Notice, Outbox};
 use pending::Pending;
@@ -158,6 +158,11 @@ impl Hydrogen {
     /// Commands under way, for the simulator's checks.
     pub fn commands_under_way(&self) -> usize {
         self.pending.len()
+    }
+
+    /// What the topics of this shard hold, for the simulator's checks.
+    pub fn topics(&self) -> Counts {
+        self.topics.counts()
     }
 
     /// Sessions, for the simulator's checks.

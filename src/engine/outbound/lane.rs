@@ -47,11 +47,24 @@ impl LaneQueue {
         self.entries.push_back(entry);
     }
 
+    /// Bytes of the topic's newest conflating event.
+    pub(super) fn newest_bytes(&self, topic: &str) -> Option<usize> {
+        self.newest_index(topic).map(|index| self.entries[index].bytes().len())
+    }
+
+    /// Takes out the topic's newest conflating event.
+    pub(super) fn take_newest(&mut self, topic: &str) -> Option<Entry> {
+        self.newest_index(topic).and_then(|index| self.take(index))
+    }
+
+    fn newest_index(&self, topic: &str) -> Option<usize> {
+        self.newest.get(topic).map(|number| (number - self.front) as usize)
+    }
+
     /// Puts an event in the place of its topic's newest one; gives it back if none waits.
     pub(super) fn replace(&mut self, entry: Entry) -> Result<Change, Entry> {
         let Payload::Event(event) = &entry.payload else { return Err(entry) };
-        let Some(number) = self.newest.get(&event.topic) else { return Err(entry) };
-        let index = (number - self.front) as usize;
+        let Some(index) = self.newest_index(&event.topic) else { return Err(entry) };
         self.uncount(index);
         let added = entry.bytes().len();
         self.low += usize::from(entry.droppable && event.low_priority);
@@ -79,6 +92,10 @@ impl LaneQueue {
         let index = self.entries.iter().position(|entry| {
             entry.droppable && (!low_only || matches!(&entry.payload, Payload::Event(event) if event.low_priority))
         })?;
+        self.take(index)
+    }
+
+    fn take(&mut self, index: usize) -> Option<Entry> {
         if index == 0 {
             return self.pop();
         }

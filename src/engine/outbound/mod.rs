@@ -190,19 +190,30 @@ impl Outbound {
         let lane = policy.lane;
         let droppable = policy.overflow == Overflow::DropOldest;
         let mut entry = Entry { payload: Payload::Event(event.clone()), droppable, conflate: policy.conflate };
-        if policy.conflate && self.blocked {
-            match queues.lanes[lane as usize].replace(entry) {
-                Ok(change) => {
-                    queues.bytes = queues.bytes + change.added - change.removed;
-                    return Pushed::Conflated;
+        let size = event.frame.len();
+        let mut conflated = false;
+        if policy.conflate
+            && self.blocked
+            && let Some(older) = queues.lanes[lane as usize].newest_bytes(&event.topic)
+        {
+            if queues.bytes - older + size <= limits.bytes_max {
+                match queues.lanes[lane as usize].replace(entry) {
+                    Ok(change) => {
+                        queues.bytes = queues.bytes + change.added - change.removed;
+                        return Pushed::Conflated;
+                    }
+                    Err(back) => entry = back,
                 }
-                Err(back) => entry = back,
+            } else if queues.lanes[lane as usize].take_newest(&event.topic).is_some() {
+                // In the older one's place it would break the limit: it finds room like any other.
+                queues.bytes -= older;
+                queues.frames -= 1;
+                conflated = true;
             }
         }
-        let size = event.frame.len();
         if queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max {
             queues.push(lane, entry);
-            return Pushed::Queued;
+            return if conflated { Pushed::Conflated } else { Pushed::Queued };
         }
         let mut count = 0;
         queues.make_room(size, limits, &mut count);
@@ -216,7 +227,11 @@ impl Outbound {
         } else {
             return Pushed::Overflow;
         }
-        if count == 0 { Pushed::Queued } else { Pushed::Dropped(count) }
+        match count {
+            0 if conflated => Pushed::Conflated,
+            0 => Pushed::Queued,
+            dropped => Pushed::Dropped(dropped),
+        }
     }
 
     /// Fills `slices` with what leaves next, and returns how many were filled.

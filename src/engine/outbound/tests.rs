@@ -136,6 +136,22 @@ fn nothing_leaves_behind_the_last_frame_however_far_it_is_out() {
     }
 }
 
+#[test]
+fn conflation_keeps_to_the_limit_when_the_newest_is_larger() {
+    let conflate = policy(Lane::Events, Overflow::Disconnect, true);
+    let limits = OutboundLimits { bytes_max: 8, frames_max: 16 };
+    let mut out = Outbound::default();
+    for (topic, text) in [("a.a", "a1"), ("a.b", "b1"), ("a.c", "c1")] {
+        out.push_event(&event(topic, text), conflate, &limits);
+    }
+    assert_eq!(write(&mut out, 1), "a");
+    assert_eq!(out.push_event(&event("a.b", "b-22"), conflate, &limits), Pushed::Conflated);
+    assert_eq!(out.push_event(&event("a.b", "b-3333"), conflate, &limits), Pushed::Dropped(1));
+    assert_eq!(out.bytes(), 3);
+    assert_eq!(write(&mut out, 100), "1c1");
+    assert!(out.is_empty());
+}
+
 proptest! {
     /// Whatever is dropped, replaced or cut: what is counted is what would be written, the limits
     /// hold for events, and in the end nothing is held.

@@ -167,7 +167,8 @@ impl<P: Send> Reactor<P> {
         self.flush(now);
         self.finish(now);
         self.hand_on();
-        // Writes and emptied queues may have let connections go on.
+        // Writing, or a worker's queue with room again, may have set connections free after the
+        // turn's reads: their edge has come and will not come again.
         self.collect_readable();
     }
 

@@ -1,0 +1,125 @@
+//! What a seed makes of the server: threads, bounds, timeouts, and how rough the world is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hydrogen::dialect::hydrogen::{HydrogenSettings, MessageRate, SessionEvent};
+use hydrogen::engine::auth::CallPattern;
+use hydrogen::engine::conn::{Origins, Settings};
+use hydrogen::engine::http::HeadLimits;
+use hydrogen::engine::outbound::OutboundLimits;
+use hydrogen::engine::ws;
+
+use crate::dice::Dice;
+use crate::mutation::Mutation;
+
+/// The shape of one run.
+pub struct Plan {
+    pub reactors: usize,
+    pub workers: usize,
+    pub steps: u64,
+    pub clients: usize,
+    /// Batches that a worker's queue holds.
+    pub batches_max: usize,
+    /// Messages that a worker's queue holds.
+    pub messages_max: usize,
+    /// Batches of orders that a reactor's queue holds.
+    pub orders_max: usize,
+    /// Messages that a worker takes in one turn.
+    pub messages_per_turn: usize,
+    /// Bytes that a socket holds on its way, each way.
+    pub pipe: usize,
+    pub read_buffer: usize,
+    pub read_budget: usize,
+    /// How many in a hundred clients read slowly.
+    pub slow: usize,
+    /// How many in a hundred actions of a client break something.
+    pub rude: usize,
+    /// How many in a hundred steps that move time move it far.
+    pub jumps: usize,
+    /// One lane per client, so that the order of each topic can be held to.
+    pub settings: Arc<Settings>,
+    pub hydrogen: Arc<HydrogenSettings>,
+    /// The step at which the server is told to stop, if it is before the end.
+    pub drains_at: Option<u64>,
+    pub access_changes: bool,
+    pub mutation: Mutation,
+}
+
+impl Plan {
+    pub fn of(dice: &mut Dice, mutation: Mutation) -> Plan {
+        let steps = dice.between(2000, 7000) as u64;
+        let workers = dice.between(1, 3);
+        let tight = dice.chance(50);
+        let in_flight = dice.between(1, 8) as u32;
+        let outbound = OutboundLimits {
+            bytes_max: if tight { dice.between(500, 3000) } else { 64 * 1024 },
+            frames_max: if tight { dice.between(4, 24) } else { 1000 },
+        };
+        let outbound_total_max = if dice.chance(20) { 4000 } else { 1 << 24 };
+        let ping = Duration::from_secs(20);
+        let idle = Duration::from_secs(50);
+        let settings = Settings {
+            handshake_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(5),
+            ping_interval: ping,
+            idle_timeout: idle,
+            close_timeout: Duration::from_secs(5),
+            connections_max: if dice.chance(10) { 3 } else { 100 },
+            workers,
+            protocols: vec!["hydrogen-protocol".into(), "hydrogen".into()],
+            echo: true,
+            auth_required: true,
+            query_key: true,
+            in_band_auth: dice.chance(70),
+            origins: Origins::Any,
+            head: HeadLimits::default(),
+            body_bytes_max: 64,
+            frames: ws::Limits { frame_bytes_max: 2048, message_bytes_max: 4096, fragments_max: 6 },
+            in_flight_max: in_flight,
+            outbound,
+            outbound_total_max,
+            reconnect_spread: Duration::from_secs(3),
+        };
+        let hydrogen = HydrogenSettings {
+            server_name: "simulated".into(),
+            server_version: "0".into(),
+            depth_max: 16,
+            bad_messages_max: if dice.chance(30) { 3 } else { 0 },
+            subscriptions_max: if dice.chance(20) { 3 } else { 100 },
+            command_timeout: Duration::from_secs(10),
+            session_event: if dice.chance(50) { SessionEvent::Connect } else { SessionEvent::FirstCommand },
+            auth_per_message: false,
+            handshake_timeout: Duration::from_secs(10),
+            // The pattern is a constant that parses.
+            sensitive: vec![CallPattern::parse("app.secure").unwrap()],
+            signature_skew: Duration::from_secs(30),
+            rate: dice.chance(10).then_some(MessageRate { per_second: 20.0, burst: 10.0 }),
+            topic_idle: Duration::from_secs(if dice.chance(30) { 2 } else { 3600 }),
+            ping,
+            idle,
+            limits: "{}".into(),
+        };
+        Plan {
+            reactors: dice.between(1, 3),
+            workers,
+            steps,
+            clients: dice.between(3, 14),
+            batches_max: dice.between(1, 4),
+            messages_max: dice.between(1, 8),
+            orders_max: dice.between(1, 4),
+            messages_per_turn: dice.between(1, 8),
+            pipe: if tight { dice.between(100, 600) } else { dice.between(600, 8000) },
+            read_buffer: dice.between(16, 1024),
+            read_budget: dice.between(64, 4096),
+            slow: dice.pick(&[0, 10, 30]),
+            rude: dice.pick(&[0, 1, 5]),
+            jumps: dice.pick(&[0, 2, 10]),
+            settings: Arc::new(settings),
+            hydrogen: Arc::new(hydrogen),
+            drains_at: dice.chance(20).then_some(steps * 3 / 4),
+            access_changes: dice.chance(40),
+            mutation,
+        }
+    }
+}
