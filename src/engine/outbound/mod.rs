@@ -191,7 +191,7 @@ impl Outbound {
         let droppable = policy.overflow == Overflow::DropOldest;
         let mut entry = Entry { payload: Payload::Event(event.clone()), droppable, conflate: policy.conflate };
         let size = event.frame.len();
-        let mut conflated = false;
+        let mut count = 0;
         if policy.conflate
             && self.blocked
             && let Some(older) = queues.lanes[lane as usize].newest_bytes(&event.topic)
@@ -204,18 +204,19 @@ impl Outbound {
                     }
                     Err(back) => entry = back,
                 }
-            } else if queues.lanes[lane as usize].take_newest(&event.topic).is_some() {
-                // In the older one's place it would break the limit: it finds room like any other.
+            } else if let Some(gone) = queues.lanes[lane as usize].take_newest(&event.topic) {
+                // In the older one's place it would break the limit: that one is dropped, and
+                // this one finds room like any other.
                 queues.bytes -= older;
                 queues.frames -= 1;
-                conflated = true;
+                queues.dropped.add(&gone);
+                count = 1;
             }
         }
         if queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max {
             queues.push(lane, entry);
-            return if conflated { Pushed::Conflated } else { Pushed::Queued };
+            return if count == 0 { Pushed::Queued } else { Pushed::Dropped(count) };
         }
-        let mut count = 0;
         queues.make_room(size, limits, &mut count);
         let fits = queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max;
         // An event larger than the whole limit still goes out when nothing else waits.
@@ -227,11 +228,7 @@ impl Outbound {
         } else {
             return Pushed::Overflow;
         }
-        match count {
-            0 if conflated => Pushed::Conflated,
-            0 => Pushed::Queued,
-            dropped => Pushed::Dropped(dropped),
-        }
+        if count == 0 { Pushed::Queued } else { Pushed::Dropped(count) }
     }
 
     /// Fills `slices` with what leaves next, and returns how many were filled.

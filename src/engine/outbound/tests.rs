@@ -146,7 +146,7 @@ fn conflation_keeps_to_the_limit_when_the_newest_is_larger() {
     }
     assert_eq!(write(&mut out, 1), "a");
     assert_eq!(out.push_event(&event("a.b", "b-22"), conflate, &limits), Pushed::Conflated);
-    assert_eq!(out.push_event(&event("a.b", "b-3333"), conflate, &limits), Pushed::Dropped(1));
+    assert_eq!(out.push_event(&event("a.b", "b-3333"), conflate, &limits), Pushed::Dropped(2));
     assert_eq!(out.bytes(), 3);
     assert_eq!(write(&mut out, 100), "1c1");
     assert!(out.is_empty());
