@@ -4,6 +4,7 @@
 //! a write, a read or an end. It refuses to touch a socket: the reactor thread, or the simulator,
 //! asks what is wanted and tells what happened. Drained after every turn.
 
+mod around;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use super::conn::{Connection, Cx, Gauge, Settings, SocketFault, State};
 use super::outbound::Policy;
 use super::work::{Batch, Item, Order, Request, worker_of};
 use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Reason, WorkerId};
+use around::Surroundings;
 use table::{Slot, Table};
 
 /// Sockets that may be open beyond the connection limit, so that a full server can still say so,
@@ -28,16 +30,10 @@ const SPARE_SOCKETS: usize = 256;
 /// The connections of one reactor.
 #[derive(Debug)]
 pub struct Endpoint {
-    settings: Arc<Settings>,
-    access: Arc<Access>,
-    counters: Arc<Counters>,
-    throttle: Throttle,
-    gauge: Gauge,
+    around: Surroundings,
     table: Table,
     /// Wake-ups; one that is no longer its connection's earliest is skipped.
     wakes: BinaryHeap<Reverse<(Mono, ConnId)>>,
-    batches: Vec<Batch>,
-    requests: Vec<Request>,
     dirty: Vec<ConnId>,
     readable: Vec<ConnId>,
     finished: Vec<ConnId>,
@@ -72,16 +68,12 @@ impl Endpoint {
         throttle: Throttle,
     ) -> Endpoint {
         let workers = settings.workers.max(1);
+        let batches = (0..workers).map(|_| Batch::default()).collect();
+        let (gauge, requests) = (Gauge::default(), Vec::new());
         Endpoint {
-            settings,
-            access,
-            counters,
-            throttle,
-            gauge: Gauge::default(),
+            around: Surroundings { settings, access, counters, throttle, gauge, batches, requests },
             table: Table::new(reactor),
             wakes: BinaryHeap::new(),
-            batches: (0..workers).map(|_| Batch::default()).collect(),
-            requests: Vec::new(),
             dirty: Vec::new(),
             readable: Vec::new(),
             finished: Vec::new(),
@@ -91,21 +83,12 @@ impl Endpoint {
 
     /// A socket was accepted. `None` if there is no place for it: it is to be closed at once.
     pub fn on_accept(&mut self, address: SocketAddr, now: Now) -> Option<ConnId> {
-        if self.table.len() >= self.settings.connections_max + SPARE_SOCKETS {
-            self.counters.inc(Metric::ACCEPT_DROPPED);
+        if self.table.len() >= self.around.settings.connections_max + SPARE_SOCKETS {
+            self.around.counters.inc(Metric::ACCEPT_DROPPED);
             return None;
         }
         let id = self.table.reserve();
-        let mut cx = Cx {
-            now,
-            settings: &self.settings,
-            access: &self.access,
-            counters: &self.counters,
-            batches: &mut self.batches,
-            requests: &mut self.requests,
-            throttle: &mut self.throttle,
-            gauge: &mut self.gauge,
-        };
+        let mut cx = self.around.cx(now);
         let conn = Connection::new(id, address, &mut cx);
         self.table.fill(id, conn);
         self.with(id, now, |_, _| ());
@@ -149,7 +132,7 @@ impl Endpoint {
                         let policy = target.policy();
                         self.push_event(target.conn, &event, policy, now);
                     }
-                    self.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
+                    self.around.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
                 }
                 Order::Close { conn, reason, text } => self.with(conn, now, |conn, cx| conn.close(reason, &text, cx)),
                 Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
@@ -161,20 +144,11 @@ impl Endpoint {
     fn push_event(&mut self, id: ConnId, event: &Arc<super::outbound::EventFrame>, policy: Policy, now: Now) {
         let Some(slot) = self.table.slot(id) else { return };
         let before = slot.conn.outbound.bytes();
-        let mut cx = Cx {
-            now,
-            settings: &self.settings,
-            access: &self.access,
-            counters: &self.counters,
-            batches: &mut self.batches,
-            requests: &mut self.requests,
-            throttle: &mut self.throttle,
-            gauge: &mut self.gauge,
-        };
+        let mut cx = self.around.cx(now);
         slot.conn.push_event(event, policy, &mut cx);
         let after = slot.conn.outbound.bytes();
-        self.gauge.outbound_bytes = self.gauge.outbound_bytes + after - before;
-        count_waiting(&self.counters, before, after);
+        self.around.gauge.outbound_bytes = self.around.gauge.outbound_bytes + after - before;
+        count_waiting(&self.around.counters, before, after);
         if slot.conn.state() == State::Closing {
             // It overflowed: its deadlines changed.
             self.with(id, now, |_, _| ());
@@ -186,12 +160,12 @@ impl Endpoint {
 
     /// Keys, permissions or blocks changed.
     pub fn on_access(&mut self, access: Arc<Access>) {
-        self.access = access;
+        self.around.access = access;
     }
 
     /// The server is stopping: everybody is told, and nobody new is let in.
     pub fn on_drain(&mut self, now: Now) {
-        self.gauge.draining = true;
+        self.around.gauge.draining = true;
         for id in self.table.ids() {
             self.with(id, now, |conn, cx| conn.on_drain(cx));
         }
@@ -201,7 +175,7 @@ impl Endpoint {
     pub fn on_stall(&mut self, worker: WorkerId, is_stalled: bool) {
         let Some(stall) = self.stalled.get_mut(usize::from(worker.0)) else { return };
         if is_stalled && !stall.is_stalled {
-            self.counters.inc(Metric::QUEUE_FULL);
+            self.around.counters.inc(Metric::QUEUE_FULL);
         }
         stall.is_stalled = is_stalled;
         if !is_stalled {
@@ -263,24 +237,24 @@ impl Endpoint {
         let conn = self.table.remove(id)?;
         let reason = conn.reason().unwrap_or(Reason::Internal);
         if let Some(dialect) = conn.dialect() {
-            self.gauge.websockets -= 1;
-            self.counters.inc(Metric::DIALECT_CLOSED.at(dialect as usize));
-            let worker = usize::from(worker_of(id, self.batches.len()).0);
-            if self.batches[worker].items.is_empty() {
-                self.batches[worker].read_at = now.mono;
+            self.around.gauge.websockets -= 1;
+            self.around.counters.inc(Metric::DIALECT_CLOSED.at(dialect as usize));
+            let worker = usize::from(worker_of(id, self.around.batches.len()).0);
+            if self.around.batches[worker].items.is_empty() {
+                self.around.batches[worker].read_at = now.mono;
             }
-            self.batches[worker].items.push(Item::Closed { conn: id, reason });
+            self.around.batches[worker].items.push(Item::Closed { conn: id, reason });
         }
         let waiting = conn.outbound.bytes();
-        self.gauge.outbound_bytes -= waiting;
-        self.counters.add(Metric::OUTBOUND_DONE, waiting as u64);
+        self.around.gauge.outbound_bytes -= waiting;
+        self.around.counters.add(Metric::OUTBOUND_DONE, waiting as u64);
         Some(Finished { conn: id, reason, lingers: conn.lingers() })
     }
 
     /// Whether the connection's socket may be read from now. If not, it is named by
     /// [`Endpoint::poll_readable`] once it may.
     pub fn may_read(&mut self, id: ConnId) -> bool {
-        let workers = self.batches.len();
+        let workers = self.around.batches.len();
         let Some(slot) = self.table.slot(id) else { return false };
         if slot.conn.is_websocket() {
             let stall = &mut self.stalled[usize::from(worker_of(id, workers).0)];
@@ -292,7 +266,7 @@ impl Endpoint {
                 return false;
             }
         }
-        let may = slot.conn.may_read(&self.settings);
+        let may = slot.conn.may_read(&self.around.settings);
         slot.held = !may;
         may
     }
@@ -309,12 +283,12 @@ impl Endpoint {
 
     /// This turn's batch for each worker, to be taken.
     pub fn batches(&mut self) -> &mut [Batch] {
-        &mut self.batches
+        &mut self.around.batches
     }
 
     /// This turn's plain requests, to be taken.
     pub fn requests(&mut self) -> &mut Vec<Request> {
-        &mut self.requests
+        &mut self.around.requests
     }
 
     /// A connection, for the simulator's checks and for the tests.
@@ -334,7 +308,7 @@ impl Endpoint {
 
     /// Bytes that wait in all outbound queues.
     pub fn outbound_bytes(&self) -> usize {
-        self.gauge.outbound_bytes
+        self.around.gauge.outbound_bytes
     }
 
     /// One step of one connection, and the book-keeping behind it: bytes that wait, the write or
@@ -342,16 +316,7 @@ impl Endpoint {
     fn with(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
         let Some(slot) = self.table.slot(id) else { return };
         let before = slot.conn.outbound.bytes();
-        let mut cx = Cx {
-            now,
-            settings: &self.settings,
-            access: &self.access,
-            counters: &self.counters,
-            batches: &mut self.batches,
-            requests: &mut self.requests,
-            throttle: &mut self.throttle,
-            gauge: &mut self.gauge,
-        };
+        let mut cx = self.around.cx(now);
         step(&mut slot.conn, &mut cx);
         let limits = cx.outbound_limits();
         if let Some(dropped) = slot.conn.outbound.take_dropped(&limits)
@@ -360,8 +325,8 @@ impl Endpoint {
             cx.submit(id, Item::Dropped { conn: id, dropped: Box::new(dropped) });
         }
         let after = slot.conn.outbound.bytes();
-        self.gauge.outbound_bytes = self.gauge.outbound_bytes + after - before;
-        count_waiting(&self.counters, before, after);
+        self.around.gauge.outbound_bytes = self.around.gauge.outbound_bytes + after - before;
+        count_waiting(&self.around.counters, before, after);
         if slot.conn.state().is_terminal() {
             if !slot.finished {
                 slot.finished = true;
@@ -373,7 +338,7 @@ impl Endpoint {
             slot.dirty = true;
             self.dirty.push(id);
         }
-        if slot.held && slot.conn.may_read(&self.settings) {
+        if slot.held && slot.conn.may_read(&self.around.settings) {
             slot.held = false;
             self.readable.push(id);
         }
