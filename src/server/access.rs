@@ -12,7 +12,7 @@ use super::status::StatusSource;
 use super::watch::Watchdog;
 use crate::base::{Code, Error, WorkerId};
 use crate::dialect::hydrogen::Peer;
-use crate::engine::auth::{Access, BlockList, Target};
+use crate::engine::auth::{Access, BlockList};
 use crate::engine::channel::CompletionSink;
 use crate::engine::channel::Emitter;
 use crate::engine::work::{Completion, Control, Notice};
@@ -117,12 +117,9 @@ impl Keeper {
                 (ticket, self.swap_blocks(list.map_err(|why| Error::new(Code::BadData, why)), &said))
             }
             Control::Unblock { target, ticket } => {
-                let said = serde_json::json!({ "unblocked": target });
-                let parsed = Target::network(&target).or_else(|_| Target::identity(&target));
-                let list = parsed.map_err(|why| Error::new(Code::BadData, why)).and_then(|target| {
-                    let list = self.access.blocks.without(&target);
-                    list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"))
-                });
+                let said = serde_json::json!({ "unblocked": target.to_string() });
+                let list = self.access.blocks.without(&target);
+                let list = list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"));
                 (ticket, self.swap_blocks(list, &said))
             }
         };
