@@ -34,6 +34,12 @@ async def test_the_address_and_the_key_may_be_given_as_flags(server):
         assert (await client.event("cli.b"))["data"] == 1
 
 
+async def test_the_address_may_be_the_one_that_the_server_tells(server):
+    assert server.url.startswith("http://")
+    done = await aside(server, "call", "system.ping", "--url", server.url + "/", "--key", server.admin, env={})
+    assert json.loads(done.stdout)["server_time"]
+
+
 async def test_subscribe_prints_an_event_a_line(server):
     process = subprocess.Popen(
         [BINARY, "subscribe", "cli.sub.*"], stdout=subprocess.PIPE, text=True,
