@@ -260,10 +260,15 @@ async def test_presence_tells_who_is_subscribed(server, names):
             for client in (one, two, three):
                 await client.subscribe(topic)
             found = await admin.ok("presence", {"topic": topic})
-            assert "ann" in str(found) and "ben" in str(found), found
-            assert found["count"] == 3, found
+            assert found["topic"] == topic and found["connections"] == 3 and found["next"] is None, found
+            assert found["identities"] == [{"identity": "ann", "connections": 2}, {"identity": "ben", "connections": 1}]
+            first = await admin.ok("presence", {"topic": topic, "limit": 1})
+            assert [row["identity"] for row in first["identities"]] == ["ann"] and first["next"] == "ann", first
+            rest = await admin.ok("presence", {"topic": topic, "limit": 1, "after": first["next"]})
+            assert [row["identity"] for row in rest["identities"]] == ["ben"] and rest["next"] is None, rest
+
         async def empty():
-            return (await admin.ok("presence", {"topic": topic}))["count"] == 0
+            return (await admin.ok("presence", {"topic": topic}))["connections"] == 0
 
         await eventually(empty)
 
