@@ -107,6 +107,13 @@ def test_a_permission_that_is_none_is_refused(server, permit):
     assert 0 < done.returncode < 101 and not done.stdout
 
 
+def test_a_name_may_have_64_bytes(server):
+    assert server.key("n" * 64, "connect")
+    for name in ("n" * 65, ""):
+        done = server.cli("key", "create", name, "--permit", "connect", "--config", str(server.config_path), check=False)
+        assert 0 < done.returncode < 101 and not done.stdout and done.stderr
+
+
 def test_help_and_version(server):
     for args in (["--help"], ["serve", "--help"], ["key", "create", "--help"], ["--version"]):
         assert "hydrogen" in server.cli(*args).stdout.lower()

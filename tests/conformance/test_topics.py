@@ -96,13 +96,21 @@ async def test_overlapping_patterns_deliver_once(server, names):
         assert len(await client.events_now(t)) == 1
 
 
-BAD_TOPICS = ["", ".", "a", "a..b", ".a", "a.", "a b.c", "a.ü", "a.b/c", "x" * 257 + ".a", ".".join("a" * 33)]
+BAD_TOPICS = ["", ".", "a", "a..b", ".a", "a.", "a b.c", "a.ü", "a.b/c", "x" * 257 + ".a", "c" * 64 + "." + "x" * 192, ".".join("a" * 33)]
 
 
 @pytest.mark.parametrize("topic", BAD_TOPICS + ["a.*", "a.>", "*.a"])
 async def test_what_is_no_topic_cannot_be_published_to(server, topic):
     async with Client.open(server, server.admin) as client:
         await client.error("bad_data", "publish", {"topic": topic, "payload": 1})
+
+
+@pytest.mark.parametrize("topic", ["c" * 64 + "." + "x" * 191, ".".join("a" * 32), "a.b-c_9"])
+async def test_names_up_to_the_limit_are_topics(server, topic):
+    async with Client.open(server, server.admin) as client:
+        await client.subscribe(topic)
+        assert (await client.publish(topic, 1))["receivers"] == 1
+        assert topic_of(await client.event(topic)) == topic
 
 
 @pytest.mark.parametrize("topic", [t for t in BAD_TOPICS if t != "a"] + ["a.>.b", "a.b*", "a.**", ">.a"])
