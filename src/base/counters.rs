@@ -124,7 +124,7 @@ impl Figures {
                         *up = up.saturating_sub(*down);
                     }
                 }
-                (Kind::Counter | Kind::GaugeUp | Kind::GaugeDown | Kind::Histogram, _) => {
+                (Kind::Counter | Kind::TimeCounter | Kind::GaugeUp | Kind::GaugeDown | Kind::Histogram, _) => {
                     out.push((family, cells.to_vec()));
                 }
             }

@@ -13,6 +13,8 @@ use super::reason::Reason;
 pub enum Kind {
     /// Only grows.
     Counter,
+    /// Only grows: nanoseconds, which are shown as seconds.
+    TimeCounter,
     /// Counted up in this family and down in the one that follows it.
     GaugeUp,
     /// The down-counts of the family before.
@@ -41,7 +43,7 @@ impl Family {
     pub const fn cells(&self) -> usize {
         match self.kind {
             Kind::Histogram => HISTOGRAM_BUCKETS + 2,
-            Kind::Counter | Kind::GaugeUp | Kind::GaugeDown => self.values.len(),
+            Kind::Counter | Kind::TimeCounter | Kind::GaugeUp | Kind::GaugeDown => self.values.len(),
         }
     }
 }
@@ -189,7 +191,7 @@ families! {
     WRITES: Counter "writes_total" ["": NONE] "Write system calls on sockets.";
     READS: Counter "reads_total" ["": NONE] "Read system calls on sockets.";
     WAKES: Counter "wakes_total" ["": NONE] "Wake-ups sent between threads.";
-    WORKER_BUSY_NS: Counter "worker_busy_nanoseconds_total" ["": NONE] "Time that workers spent on batches.";
+    WORKER_BUSY_NS: TimeCounter "worker_busy_seconds_total" ["": NONE] "Time that workers spent on batches.";
     COMMAND_NS: Histogram "command_duration_seconds" ["": NONE] "From the turn a command was read to its response being queued.";
     DELIVERY_NS: Histogram "delivery_duration_seconds" ["": NONE] "From the turn a publish was read to its event being queued for the subscribers.";
     QUEUE_WAIT_NS: Histogram "worker_queue_wait_seconds" ["": NONE] "Time that batches waited for a worker.";

@@ -19,7 +19,7 @@ Examples:
   HYDROGEN_CONFIG=/srv/hydrogen.json hydrogen serve
 
 `hydrogen check` tells what is wrong with a configuration without running it.
-Ctrl-C or SIGTERM stops the server: it finishes running commands first.";
+Ctrl-C or SIGTERM stops the server: it finishes running commands first. The second one ends it at once.";
 
 /// Loads the configuration, tells its warnings, and runs the server.
 pub fn run(args: Args) -> Result<(), Stop> {

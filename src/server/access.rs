@@ -12,7 +12,7 @@ use super::status::StatusSource;
 use super::watch::Watchdog;
 use crate::base::{Code, Error, WorkerId};
 use crate::dialect::hydrogen::Peer;
-use crate::engine::auth::{Access, BlockList, Target};
+use crate::engine::auth::{Access, BlockList};
 use crate::engine::channel::CompletionSink;
 use crate::engine::channel::Emitter;
 use crate::engine::work::{Completion, Control, Notice};
@@ -91,17 +91,23 @@ impl Keeper {
                 }
                 log::info!("the keys file changed and was read again");
                 let blocks = self.access.blocks.clone();
-                self.swap(Access { keys: Arc::new(keys), blocks });
+                self.swap_at_reactors(Access { keys: Arc::new(keys), blocks });
+                self.tell_workers();
             }
             Some(Err(error)) => log::error!("the keys file cannot be used, the keys from before stay: {error}"),
         }
     }
 
-    fn swap(&mut self, access: Access) {
+    /// From now on nobody is let in but by this snapshot.
+    fn swap_at_reactors(&mut self, access: Access) {
         self.access = Arc::new(access);
         for reactor in &self.reactors {
             reactor.send(ToReactor::Access(self.access.clone()));
         }
+    }
+
+    /// Has those looked at again who are in already.
+    fn tell_workers(&self) {
         for worker in self.workers.iter() {
             worker.send(ToWorker::Notice(Notice::Access(self.access.clone())));
         }
@@ -117,23 +123,25 @@ impl Keeper {
                 (ticket, self.swap_blocks(list.map_err(|why| Error::new(Code::BadData, why)), &said))
             }
             Control::Unblock { target, ticket } => {
-                let said = serde_json::json!({ "unblocked": target });
-                let parsed = Target::network(&target).or_else(|_| Target::identity(&target));
-                let list = parsed.map_err(|why| Error::new(Code::BadData, why)).and_then(|target| {
-                    let list = self.access.blocks.without(&target);
-                    list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"))
-                });
+                let said = serde_json::json!({ "unblocked": target.to_string() });
+                let list = self.access.blocks.without(&target);
+                let list = list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"));
                 (ticket, self.swap_blocks(list, &said))
             }
         };
+        // The answer goes first: who is asked about may be who asks, and is closed then.
+        let is_changed = result.is_ok();
         self.completions.complete(worker, Completion { ticket, result });
+        if is_changed {
+            self.tell_workers();
+        }
     }
 
     fn swap_blocks(&mut self, list: Result<BlockList, Error>, said: &serde_json::Value) -> Result<Box<str>, Error> {
         let blocks = list?;
         self.status.on_blocks(blocks.len());
         let keys = self.access.keys.clone();
-        self.swap(Access { keys, blocks });
+        self.swap_at_reactors(Access { keys, blocks });
         Ok(said.to_string().into())
     }
 }

@@ -35,7 +35,8 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// Serves until SIGTERM or SIGINT. SIGHUP reads the keys again and reopens the log.
+/// Serves until SIGTERM or SIGINT; a second one ends the process at once. SIGHUP reads the keys
+/// again and reopens the log.
 pub fn run(loaded: Loaded) -> Result<(), RunError> {
     let config = loaded.config;
     let logger = crate::sys::log::start(LogSettings {
@@ -78,9 +79,26 @@ fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), Ru
         server.stopper().reload();
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    end_at_the_next(signals, logger.clone()).map_err(RunError::Signals)?;
     server.stop();
     log::info!("stopped");
     Ok(())
+}
+
+/// Whoever asks twice does not want to wait: the process ends by the signal, as if it had never
+/// been handled.
+fn end_at_the_next(mut signals: Signals, logger: Logger) -> io::Result<()> {
+    let wait = move || {
+        for signal in signals.forever() {
+            if signal != SIGHUP {
+                log::warn!("signal={signal} ending at once, without waiting for connections");
+                logger.flush();
+                // It does not return: these signals end a process.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(|_| ())
 }
 
 /// Says what is listened on, and shows a new key the one time that it can be shown. This goes to

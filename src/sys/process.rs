@@ -88,8 +88,11 @@ impl ProcessMeter {
             return;
         };
         let span = now.saturating_duration_since(at);
+        // The first readings are told something too: what was used, over the shortest span.
+        if span >= SPAN_MIN || self.load.is_none() {
+            self.load = Some(((cpu_seconds - before) / span.max(SPAN_MIN).as_secs_f64()).max(0.0));
+        }
         if span >= SPAN_MIN {
-            self.load = Some(((cpu_seconds - before) / span.as_secs_f64()).max(0.0));
             self.since = Some((now, cpu_seconds));
         }
     }
@@ -144,7 +147,7 @@ mod tests {
         let mut meter = ProcessMeter { since: None, load: None };
         for (after_ms, cpu_seconds, load) in [
             (0, 1.0, None),
-            (100, 1.1, None),
+            (100, 1.1, Some(0.5)),
             (1000, 2.5, Some(1.5)),
             (1050, 9.0, Some(1.5)),
             (2000, 2.5, Some(0.0)),

@@ -38,7 +38,7 @@ def with_host(data):
         has_host = re.search(rb"(?im)^host\s*:", head)
         return found[0] if has_host else found[0] + b"Host: 127.0.0.1\r\n"
 
-    return re.sub(rb"(?m)^[A-Z]+ \S+ HTTP/1\.1\r\n", add, data)
+    return re.sub(rb"(?m)^\S+ \S+ HTTP/1\.1\r\n", add, data)
 
 
 def replay(address, data):
@@ -81,7 +81,8 @@ def main():
     if arguments.url is None:
         from harness import Server
 
-        server = Server().start()
+        # The limits are those of gunicorn's request line.
+        server = Server({"Http": {"MaxHeadSize": 4094}}).start()
     try:
         parts = urlsplit(arguments.url or server.url)
         return run(arguments.corpus, (parts.hostname, parts.port))

@@ -34,6 +34,12 @@ async def test_the_address_and_the_key_may_be_given_as_flags(server):
         assert (await client.event("cli.b"))["data"] == 1
 
 
+async def test_the_address_may_be_the_one_that_the_server_tells(server):
+    assert server.url.startswith("http://")
+    done = await aside(server, "call", "system.ping", "--url", server.url + "/", "--key", server.admin, env={})
+    assert json.loads(done.stdout)["server_time"]
+
+
 async def test_subscribe_prints_an_event_a_line(server):
     process = subprocess.Popen(
         [BINARY, "subscribe", "cli.sub.*"], stdout=subprocess.PIPE, text=True,
@@ -99,6 +105,13 @@ def test_keys_are_listed_without_their_secrets(server):
 def test_a_permission_that_is_none_is_refused(server, permit):
     done = server.cli("key", "create", "bad", "--permit", permit, "--config", str(server.config_path), check=False)
     assert 0 < done.returncode < 101 and not done.stdout
+
+
+def test_a_name_may_have_64_bytes(server):
+    assert server.key("n" * 64, "connect")
+    for name in ("n" * 65, ""):
+        done = server.cli("key", "create", name, "--permit", "connect", "--config", str(server.config_path), check=False)
+        assert 0 < done.returncode < 101 and not done.stdout and done.stderr
 
 
 def test_help_and_version(server):

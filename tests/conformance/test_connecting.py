@@ -208,7 +208,6 @@ BROKEN = {
     "short key": ("AAAAAAAAAAAAAAAAAAAAAA==", "AAAA"),
     "key that is no base64": ("AAAAAAAAAAAAAAAAAAAAAA==", "????????????????????????"),
     "two keys": ("Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Key: BAAAAAAAAAAAAAAAAAAAAA==\r\n"),
-    "another upgrade": ("Upgrade: websocket", "Upgrade: h2c"),
     "post": ("GET /", "POST /"),
     "no host": ("Host:", "X-Host:"),
     "subprotocol that is no token": ("Sec-WebSocket-Protocol: ", "Sec-WebSocket-Protocol: hydrogen protocol, "),
@@ -224,6 +223,14 @@ async def test_what_is_no_valid_handshake_is_refused(server, what):
         answer = await raw.request(request.replace(old, new, 1))
         assert answer.status in (400, 404, 405, 426), answer
         await raw.ended()
+
+
+async def test_an_upgrade_to_something_else_is_ignored(server):
+    # RFC 9110 section 7.8: the server may go on as if it had not been asked.
+    async with await Raw.open(server) as raw:
+        request = raw.upgrade_request(server, server.admin).replace("Upgrade: websocket", "Upgrade: h2c")
+        answer = await raw.request(request.replace("GET /", "GET /health"))
+        assert answer.status == 200 and "upgrade" not in answer.headers
 
 
 async def test_words_and_lists_in_headers_are_read_as_lists(server):
@@ -287,6 +294,11 @@ async def test_429_after_too_many_wrong_credentials(start):
             check_error(refused.error, "rate_limited")
             break
     assert 4 <= statuses.count(401) <= 6 and statuses[-1] == 429, statuses
+    # A right key does not buy more guesses, and has its turn when the wait is over.
+    assert (await refusal(server, token=server.admin)).status == 429
+    await asyncio.sleep(int(refused.headers["Retry-After"]))
+    async with Client.open(server, server.admin) as client:
+        await client.ok("ping", {})
 
 
 async def test_revoking_a_key_ends_its_connections_and_no_others(server):
@@ -305,7 +317,8 @@ async def test_an_expired_key_ends_its_connections(server):
         session = await client.session()
         assert session["expires"]
         await client.ok("ping", {})
-        assert (await client.closed(15))[0] == 4001
+        async with grows(server, "connections_closed_total", reason="credential_expired"):
+            assert (await client.closed(15))[0] == 4001
     assert (await refusal(server, token=token)).status == 401
 
 
@@ -339,9 +352,16 @@ async def test_a_command_before_the_credential_is_refused(start):
 async def test_a_wrong_credential_in_band_is_refused(start):
     server = start(IN_BAND)
     async with Client.open(server) as client:
-        with pytest.raises((ConnectionError, AssertionError)):
-            await client.ok("authenticate", {"token": WRONG})
-        assert (await client.closed(8))[0] == 1008
+        for _ in range(2):
+            await client.error("unauthenticated", "authenticate", {"token": WRONG})
+            await client.error("unauthenticated", "info", {})
+        # The third is the last: whether its answer comes before the close is left open.
+        await client.send({"type": "command", "id": "last", "channel": "system", "action": "authenticate", "data": {"token": WRONG}})
+        assert (await client.closed(1))[0] == 1008
+    async with Client.open(server) as client:
+        await client.error("unauthenticated", "authenticate", {"token": WRONG})
+        await client.ok("authenticate", {"token": server.admin})
+        await client.ok("ping", {})
     assert server.metrics().value("connections_closed_total", reason="authentication_failed") == 1
 
 

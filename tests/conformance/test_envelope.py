@@ -16,6 +16,9 @@ def ping(**over):
 
 
 def nested(depth):
+    """A command that is so many objects and lists deep, its own object included."""
+    if depth == 1:
+        return '{"type":"command","id":"d","channel":"system","action":"ping"}'
     return '{"type":"command","id":"d","channel":"system","action":"ping","data":' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
 
 
@@ -86,6 +89,8 @@ BAD = {
     "acks of numbers": ("bad_envelope", '{"type":"ack","ids":[1]}'),
     "ack through no number": ("bad_envelope", '{"type":"ack","topic":"a.b","through":"x"}'),
     "ack of a topic through nothing": ("bad_envelope", '{"type":"ack","topic":"a.b"}'),
+    "ack of a topic that is a number": ("bad_envelope", '{"type":"ack","topic":1,"through":1}'),
+    "ack with a status that is a number": ("bad_envelope", '{"type":"ack","id":"x","status":1}'),
     "ack with an unknown status": ("bad_envelope", '{"type":"ack","id":"x","status":"perhaps"}'),
 }
 
@@ -126,7 +131,7 @@ async def test_a_command_without_an_id_gets_one(server):
         assert first["id"] and second["id"] and first["id"] != second["id"]
 
 
-@pytest.mark.parametrize("depth", [1, 15, 16])
+@pytest.mark.parametrize("depth", [1, 2, 15, 16])
 async def test_depth_up_to_the_limit_is_taken(server, depth):
     async with Client.open(server, server.admin) as client:
         waiting = client.expect("d")
@@ -165,7 +170,8 @@ async def test_a_channel_that_nobody_handles(server, channel):
 @pytest.mark.parametrize("action", ["unheard_of", "a" * 128, "status.more"])
 async def test_an_action_that_the_system_channel_does_not_have(server, action):
     async with Client.open(server, server.admin) as client:
-        await client.error("no_handler not_found", action, {})
+        async with grows(server, "errors_total", code="no_handler"):
+            await client.error("no_handler", action, {})
 
 
 async def test_too_many_bad_messages_end_the_connection(start):

@@ -71,9 +71,7 @@ async def test_without_descriptors_the_server_waits_and_goes_on(start):
 
         await eventually(let_in, timeout=15)
         figures = server.metrics()
-        assert figures.value("accept_pauses_total") + figures.value("accept_dropped_total") > 0 or any(
-            figures.by("http_refusals_total", "refusal").get(name) for name in ("server_full",)
-        )
+        assert figures.value("accept_pauses_total") + figures.value("accept_dropped_total") > 0
 
 
 def failed_start(server, *words):
@@ -109,15 +107,18 @@ def test_a_data_folder_that_cannot_be_written_is_named(tmp_path):
     failed_start(Server({"DataDir": str(tmp_path / "data")}), str(tmp_path / "data"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_data_folder_without_the_right_to_write_is_named(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir(mode=0o500)
+    if os.geteuid() == 0:
+        # Root may write everywhere but into the kernel's own folders.
+        folder = "/sys"
     failed_start(Server({"DataDir": str(folder)}), str(folder))
 
 
 CONFIGS = {
-    "empty": ("", []),
+    "empty": ("", ["empty"]),
+    "white space": (" \n\n", ["empty"]),
     "cut off": ('{"WebSocketServer": {"Port": 0,', ["1"]),
     "no object": ("[]", []),
     "rubbish": ("rubbish", []),
@@ -135,20 +136,6 @@ CONFIGS = {
 def test_a_configuration_that_is_wrong_is_told_with_its_place(what):
     text, words = CONFIGS[what]
     server = Server(config_text=text)
-    if what in ("empty", "an unknown key"):
-        # Each is either refused by name, or the server starts and says so.
-        try:
-            server.env["HYDROGEN_DATA"] = str(server.dir)
-            server.start(timeout=5)
-        except StartFailed as failed:
-            assert failed.code is not None and 0 < failed.code < 101
-        text = server.log()
-        try:
-            for word in words:
-                assert word in text
-        finally:
-            server.remove()
-        return
     failed_start(server, str(server.config_path.name), *words)
 
 

@@ -164,8 +164,9 @@ async def test_half_a_request_then_the_end(server):
 
 async def test_the_end_without_a_close_frame(server):
     async with grows(server, "connections_closed_total", reason="peer_eof", exact=False):
-        async with await Raw.websocket(server, server.admin):
-            pass
+        async with await Raw.websocket(server, server.admin) as raw:
+            # What is left unread would turn the end into a reset.
+            await raw.text_frame()
 
 
 async def test_a_reset(server):
@@ -178,6 +179,7 @@ async def test_a_reset(server):
 async def test_half_a_frame_then_the_end(server):
     async with grows(server, "connections_closed_total", reason="peer_eof", exact=False):
         async with await Raw.websocket(server, server.admin) as raw:
+            await raw.text_frame()
             await raw.send(frame(TEXT, PING_MESSAGE)[:9])
 
 

@@ -158,7 +158,8 @@ REFUSED = {
     "a path that is too long": ("head_too_large", {414, 431}, get("/" + "a" * 5000)),
     "too many headers": ("too_many_headers", {431}, get("/health", *(f"X{n}: y" for n in range(70)))),
     "a target without a slash": ("target", {400}, get("health")),
-    "a target with a fragment": ("target", {400}, get("/health#top")),
+    "a fragment alone": ("target", {400}, get("#top")),
+    "a target that is not ASCII": ("target", {400}, get("/h\xe9")),
 }
 
 
@@ -200,6 +201,12 @@ async def test_the_absolute_form_is_taken(server):
     # RFC 9112 section 3.2.2.
     async with await Raw.open(server) as raw:
         assert (await raw.request(get(f"http://{server.host}:{server.port}/health"))).status == 200
+
+
+async def test_a_fragment_is_no_part_of_the_path(server):
+    async with await Raw.open(server) as raw:
+        assert (await raw.request(get("/health#top"))).status == 200
+        assert (await raw.request(get("/#/health"))).headers["content-type"].startswith("text/html")
 
 
 async def test_a_wrong_credential_is_refused_on_plain_requests_too(server):

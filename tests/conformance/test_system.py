@@ -173,26 +173,49 @@ async def test_a_blocked_identity_is_thrown_out_and_kept_out(server):
             await client.ok("ping", {})
 
 
-async def test_a_block_outlives_a_restart(start):
-    server = start(keys={"nuisance": ["connect"]})
-    async with Client.open(server, server.admin) as admin:
-        await admin.ok("block", {"identity": "nuisance"})
-    assert server.stop() == 0
-    server.start()
-    with pytest.raises(Refused) as refused:
-        async with Client.open(server, server.tokens["nuisance"]):
-            pass
-    assert refused.value.error["code"] == "blocked"
-
-
 async def test_an_address_is_blocked(start):
     server = start()
     async with Client.open(server, server.admin) as admin:
         await admin.ok("block", {"address": "192.0.2.7"})
         for bad in ({}, {"address": "nowhere"}, {"identity": ""}, {"address": 1}):
             await admin.error("bad_data", "block", bad)
-        await admin.ok("unblock", {"address": "192.0.2.7"})
+            await admin.error("bad_data", "unblock", bad)
+        assert server.metrics().value("blocks") == 1
         await admin.error("not_found", "unblock", {"address": "192.0.2.8"})
+        await admin.ok("unblock", {"address": "192.0.2.7"})
+        assert server.metrics().value("blocks") == 0
+
+
+async def test_a_blocked_address_is_kept_out(start):
+    server = start()
+    async with Client.open(server, server.admin) as admin:
+        await admin.ok("block", {"address": "127.0.0.0/8", "duration_s": 2})
+        assert (await admin.closed())[0] == 1008
+    with pytest.raises(Refused) as refused:
+        async with Client.open(server, server.admin):
+            pass
+    assert refused.value.status == 429 and refused.value.error["code"] == "blocked"
+    assert 1 <= int(refused.value.headers["Retry-After"]) <= 2
+
+    async def let_in():
+        try:
+            async with Client.open(server, server.admin) as client:
+                return await client.ok("ping", {})
+        except Refused as refused:
+            assert refused.error["code"] == "blocked"
+
+    await eventually(let_in, timeout=6, every=0.2)
+
+
+async def test_a_name_that_looks_like_an_address_is_a_name(start):
+    server = start()
+    async with Client.open(server, server.admin) as admin:
+        await admin.ok("block", {"identity": "127.0.0.1"})
+        await admin.ok("ping", {})
+        async with Client.open(server, server.admin) as client:
+            await client.ok("ping", {})
+        await admin.error("not_found", "unblock", {"address": "127.0.0.1"})
+        await admin.ok("unblock", {"identity": "127.0.0.1"})
 
 
 async def test_a_session_id_is_new_for_each_connection(server):

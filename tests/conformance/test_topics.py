@@ -96,13 +96,21 @@ async def test_overlapping_patterns_deliver_once(server, names):
         assert len(await client.events_now(t)) == 1
 
 
-BAD_TOPICS = ["", ".", "a", "a..b", ".a", "a.", "a b.c", "a.ü", "a.b/c", "x" * 257 + ".a", ".".join("a" * 33)]
+BAD_TOPICS = ["", ".", "a", "a..b", ".a", "a.", "a b.c", "a.ü", "a.b/c", "x" * 257 + ".a", "c" * 64 + "." + "x" * 192, ".".join("a" * 33)]
 
 
 @pytest.mark.parametrize("topic", BAD_TOPICS + ["a.*", "a.>", "*.a"])
 async def test_what_is_no_topic_cannot_be_published_to(server, topic):
     async with Client.open(server, server.admin) as client:
         await client.error("bad_data", "publish", {"topic": topic, "payload": 1})
+
+
+@pytest.mark.parametrize("topic", ["c" * 64 + "." + "x" * 191, ".".join("a" * 32), "a.b-c_9"])
+async def test_names_up_to_the_limit_are_topics(server, topic):
+    async with Client.open(server, server.admin) as client:
+        await client.subscribe(topic)
+        assert (await client.publish(topic, 1))["receivers"] == 1
+        assert topic_of(await client.event(topic)) == topic
 
 
 @pytest.mark.parametrize("topic", [t for t in BAD_TOPICS if t != "a"] + ["a.>.b", "a.b*", "a.**", ">.a"])
@@ -260,10 +268,15 @@ async def test_presence_tells_who_is_subscribed(server, names):
             for client in (one, two, three):
                 await client.subscribe(topic)
             found = await admin.ok("presence", {"topic": topic})
-            assert "ann" in str(found) and "ben" in str(found), found
-            assert found["count"] == 3, found
+            assert found["topic"] == topic and found["connections"] == 3 and found["next"] is None, found
+            assert found["identities"] == [{"identity": "ann", "connections": 2}, {"identity": "ben", "connections": 1}]
+            first = await admin.ok("presence", {"topic": topic, "limit": 1})
+            assert [row["identity"] for row in first["identities"]] == ["ann"] and first["next"] == "ann", first
+            rest = await admin.ok("presence", {"topic": topic, "limit": 1, "after": first["next"]})
+            assert [row["identity"] for row in rest["identities"]] == ["ben"] and rest["next"] is None, rest
+
         async def empty():
-            return (await admin.ok("presence", {"topic": topic}))["count"] == 0
+            return (await admin.ok("presence", {"topic": topic}))["connections"] == 0
 
         await eventually(empty)
 

@@ -112,8 +112,9 @@ fn parse_url(url: &str) -> Result<Target, Stop> {
     let uri: Uri = url.parse().map_err(|_| bad("is not valid"))?;
     // RFC 3986 3.1: schemes know no case.
     let is_tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("ws") => false,
-        Some("wss") => true,
+        // The server tells its address as `http://…`, and it is the same port.
+        Some("ws" | "http") => false,
+        Some("wss" | "https") => true,
         Some(_) | None => return Err(bad("does not begin with ws:// or wss://")),
     };
     let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
@@ -184,6 +185,8 @@ mod tests {
             ("wss://h.example/a/b?c=d", true, "h.example", 443, "/a/b?c=d"),
             ("ws://[::1]:81/x", false, "::1", 81, "/x"),
             ("WSS://h?x=1", true, "h", 443, "/?x=1"),
+            ("http://127.0.0.1:8080", false, "127.0.0.1", 8080, "/"),
+            ("https://h.example/", true, "h.example", 443, "/"),
         ] {
             let found = parse_url(url).map(|t| (t.is_tls, t.host, t.port, t.resource));
             assert_eq!(found, Ok((tls, host.to_owned(), port, resource.to_owned())), "{url}");
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn wrong_urls_are_explained_and_not_repeated() {
-        for url in ["", "h:8080", "http://h/", "ws://", "ws://h:x/", "ws://h:99999/", "ws://u:secret@h/", "ws://a b/"] {
+        for url in ["", "h:8080", "ftp://h/", "ws://", "ws://h:x/", "ws://h:99999/", "ws://u:secret@h/", "ws://a b/"] {
             let message = message(parse_url(url));
             assert!(message.contains("the URL") && !message.contains("secret"), "{url}: {message}");
         }

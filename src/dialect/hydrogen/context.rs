@@ -199,12 +199,7 @@ impl Session for Context<'_> {
         Outcome::Later
     }
 
-    fn block(&mut self, target: &str, duration_s: Option<u64>, reason: Option<&str>) -> Outcome {
-        // What reads as an address or network is one; everything else names an identity.
-        let target = match Target::network(target).or_else(|_| Target::identity(target)) {
-            Ok(target) => target,
-            Err(why) => return Error::new(Code::BadData, format!("target: {why}")).into(),
-        };
+    fn block(&mut self, target: Target, duration_s: Option<u64>, reason: Option<&str>) -> Outcome {
         let until = duration_s.map(|s| Wall(self.now.wall.0.saturating_add_unsigned(s.saturating_mul(1000))));
         let block = Block { target, until, reason: reason.unwrap_or_default().into() };
         let ticket = self.defer();
@@ -212,9 +207,9 @@ impl Session for Context<'_> {
         Outcome::Later
     }
 
-    fn unblock(&mut self, target: &str) -> Outcome {
+    fn unblock(&mut self, target: Target) -> Outcome {
         let ticket = self.defer();
-        self.out.controls.push(Control::Unblock { target: target.to_owned(), ticket });
+        self.out.controls.push(Control::Unblock { target, ticket });
         Outcome::Later
     }
 }

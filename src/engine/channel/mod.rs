@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::{ConnId, Error, Now};
-use crate::engine::auth::Identity;
+use crate::engine::auth::{Identity, Target};
 use crate::engine::topic::Pattern;
 use crate::engine::wire::Raw;
 
@@ -140,7 +140,7 @@ pub trait Session {
     /// Closes connections.
     fn disconnect(&mut self, whom: Disconnect) -> Outcome;
     /// Blocks an identity or address, for so many seconds or for good.
-    fn block(&mut self, target: &str, duration_s: Option<u64>, reason: Option<&str>) -> Outcome;
+    fn block(&mut self, target: Target, duration_s: Option<u64>, reason: Option<&str>) -> Outcome;
     /// Lifts a block.
-    fn unblock(&mut self, target: &str) -> Outcome;
+    fn unblock(&mut self, target: Target) -> Outcome;
 }

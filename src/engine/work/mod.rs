@@ -216,8 +216,8 @@ pub enum Control {
     },
     /// Lift a block.
     Unblock {
-        /// Which: an identity's name, or an address.
-        target: String,
+        /// Whose.
+        target: super::auth::Target,
         /// The command that waits for it.
         ticket: u64,
     },

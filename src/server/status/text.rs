@@ -5,7 +5,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::View;
 use super::json::open_sockets;
-use crate::base::metric::{HISTOGRAM_BUCKETS, Kind};
+use crate::base::metric::{Family, HISTOGRAM_BUCKETS, Kind};
 
 const PREFIX: &str = "hydrogen_";
 
@@ -14,12 +14,8 @@ pub(super) fn metrics(view: &View<'_>) -> String {
     for (family, cells) in view.figures.reduced() {
         let metrics = match family.kind {
             Kind::Histogram => vec![histogram(&cells)],
-            Kind::Counter | Kind::GaugeUp | Kind::GaugeDown => family
-                .values
-                .iter()
-                .zip(&cells)
-                .map(|(value, cell)| number(family.kind, family.label, value, *cell as f64))
-                .collect(),
+            Kind::TimeCounter => numbers(family, &cells, 1e-9),
+            Kind::Counter | Kind::GaugeUp | Kind::GaugeDown => numbers(family, &cells, 1.0),
         };
         families.push(make(family.name, family.help, family.kind, metrics));
     }
@@ -78,7 +74,7 @@ fn make(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamil
     family.set_name(format!("{PREFIX}{name}"));
     family.set_help(help.to_owned());
     family.set_field_type(match kind {
-        Kind::Counter => MetricType::COUNTER,
+        Kind::Counter | Kind::TimeCounter => MetricType::COUNTER,
         Kind::GaugeUp | Kind::GaugeDown => MetricType::GAUGE,
         Kind::Histogram => MetricType::HISTOGRAM,
     });
@@ -93,13 +89,18 @@ fn label(name: &str, value: &str) -> LabelPair {
     pair
 }
 
+fn numbers(family: &Family, cells: &[u64], unit: f64) -> Vec<Metric> {
+    let one = |(value, cell): (&&str, &u64)| number(family.kind, family.label, value, *cell as f64 * unit);
+    family.values.iter().zip(cells).map(one).collect()
+}
+
 fn number(kind: Kind, name: &str, value: &str, amount: f64) -> Metric {
     let mut metric = Metric::default();
     if !name.is_empty() {
         metric.set_label(vec![label(name, value)]);
     }
     match kind {
-        Kind::Counter => {
+        Kind::Counter | Kind::TimeCounter => {
             let mut counter = Counter::default();
             counter.set_value(amount);
             metric.set_counter(counter);

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::*;
 use crate::base::{ConnId, Now, WorkerId};
-use crate::engine::auth::Identity;
+use crate::engine::auth::{Identity, Target};
 use crate::engine::channel::{CompletionSink, Disconnect, EventSink, List, Page, Publish, Subscribe};
 use crate::engine::topic::Pattern;
 use crate::engine::wire::Raw;
@@ -124,10 +124,10 @@ impl Session for Caller {
     fn disconnect(&mut self, _: Disconnect) -> Outcome {
         unreachable!("the channel only looks")
     }
-    fn block(&mut self, _: &str, _: Option<u64>, _: Option<&str>) -> Outcome {
+    fn block(&mut self, _: Target, _: Option<u64>, _: Option<&str>) -> Outcome {
         unreachable!("the channel only looks")
     }
-    fn unblock(&mut self, _: &str) -> Outcome {
+    fn unblock(&mut self, _: Target) -> Outcome {
         unreachable!("the channel only looks")
     }
 }

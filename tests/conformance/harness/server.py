@@ -153,7 +153,16 @@ class Server:
         lines = self.cli(*args).stdout.splitlines()
         assert len(lines) == 1, f"the token alone is expected: {lines}"
         self.tokens[name] = lines[0].strip()
+        if self.process and self.process.poll() is None:
+            self.await_key(self.tokens[name])
         return self.tokens[name]
+
+    def await_key(self, token, timeout=5.0):
+        """Waits until the running server has seen a new key: it looks at the file from time to time."""
+        deadline = time.monotonic() + timeout
+        while (status := self.http(path="/health", headers={"Authorization": f"Key {token}"})[0]) != 200:
+            assert status == 401 and time.monotonic() < deadline, f"a new key is answered with {status}"
+            time.sleep(0.05)
 
     def signing(self, name, kind, key):
         """Registers how an identity signs: `ed25519` with a public key, or `hmac_sha256` with a secret."""
@@ -195,7 +204,8 @@ class Server:
         return status, json.loads(body)
 
     def metrics(self):
-        status, _, body = self.http(path="/metrics", headers={"Authorization": f"Key {self.admin}"})
+        public = self.config.get("Security", {}).get("PublicStatus", True)
+        status, _, body = self.http(path="/metrics", headers={} if public else {"Authorization": f"Key {self.admin}"})
         assert status == 200, (status, body)
         return Metrics(body.decode())
 

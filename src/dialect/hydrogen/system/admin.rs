@@ -3,6 +3,7 @@
 use super::bad;
 use crate::base::limits::PAGE_ROWS;
 use crate::base::{ConnId, Error};
+use crate::engine::auth::Target;
 use crate::engine::channel::{Call, Disconnect, List, Outcome, Page, Session};
 use crate::engine::wire::Raw;
 
@@ -68,17 +69,19 @@ pub(super) fn block(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcom
         Some(duration) if duration.is_null() => None,
         Some(duration) => Some(duration.as_u64().filter(|s| *s > 0).ok_or_else(|| bad("data.duration_s: seconds"))?),
     };
-    Ok(session.block(&target, duration_s, text(call.data, "reason")?.as_deref()))
+    Ok(session.block(target, duration_s, text(call.data, "reason")?.as_deref()))
 }
 
 pub(super) fn unblock(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {
-    Ok(session.unblock(&target(call)?))
+    Ok(session.unblock(target(call)?))
 }
 
-/// `identity` or `address` (an address or a network).
-fn target(call: &Call<'_>) -> Result<String, Error> {
+/// `identity` or `address` (an address or a network). Neither is ever taken for the other: a name
+/// may look like an address.
+fn target(call: &Call<'_>) -> Result<Target, Error> {
     match (text(call.data, "identity")?, text(call.data, "address")?) {
-        (Some(target), None) | (None, Some(target)) => Ok(target),
+        (Some(name), None) => Target::identity(&name).map_err(|why| bad(format!("data.identity: {why}"))),
+        (None, Some(network)) => Target::network(&network).map_err(|why| bad(format!("data.address: {why}"))),
         (None, None) | (Some(_), Some(_)) => Err(bad("data: exactly one of identity and address")),
     }
 }
