@@ -204,6 +204,7 @@ impl ServerBuilder {
             addresses,
             is_tls,
             config.shutdown.drain_timeout,
+            clock,
             wiring.reactors,
             workers,
             status,

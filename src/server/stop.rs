@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::access::{KeeperQueue, ToKeeper};
 use super::build::ServerBuilder;
 use super::status::StatusSource;
-use crate::base::Now;
 use crate::config::Config;
 use crate::dialect::hydrogen::Peer;
 use crate::engine::work::Notice;
+use crate::sys::clock::Clock;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
 use crate::sys::network::NetworkChannel;
 
@@ -29,6 +29,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     is_tls: bool,
     drain_timeout: Duration,
+    clock: Clock,
     reactors: Vec<ReactorSender>,
     workers: Arc<Vec<WorkerSender<Peer>>>,
     status: Arc<StatusSource>,
@@ -62,6 +63,7 @@ impl Server {
         addresses: Vec<SocketAddr>,
         is_tls: bool,
         drain_timeout: Duration,
+        clock: Clock,
         reactors: Vec<ReactorSender>,
         workers: Arc<Vec<WorkerSender<Peer>>>,
         status: Arc<StatusSource>,
@@ -69,7 +71,7 @@ impl Server {
         keeper: KeeperQueue,
         network: Arc<NetworkChannel>,
     ) -> Server {
-        Server { addresses, is_tls, drain_timeout, reactors, workers, status, threads, keeper, network }
+        Server { addresses, is_tls, drain_timeout, clock, reactors, workers, status, threads, keeper, network }
     }
 
     /// The addresses that are listened on.
@@ -84,8 +86,8 @@ impl Server {
     }
 
     /// The status object, as `/api/status` shows it.
-    pub fn status(&self, now: Now) -> serde_json::Value {
-        self.status.status(now)
+    pub fn status(&self) -> serde_json::Value {
+        self.status.status(self.clock.now())
     }
 
     /// A handle for other threads.
