@@ -207,6 +207,7 @@ impl ServerBuilder {
             addresses,
             is_tls: tls.is_some(),
             drain_timeout: config.shutdown.drain_timeout,
+            clock,
             reactors: wiring.reactors,
             workers,
             status,

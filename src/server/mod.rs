@@ -16,6 +16,6 @@ mod stop;
 mod watch;
 
 pub use build::{ServerBuilder, StartError};
-pub use run::{RunError, run};
+pub use run::{RunError, first_key, run};
 pub use settings::{hydrogen_settings, reactor_settings, topic_bounds};
 pub use stop::{Server, Stopper};

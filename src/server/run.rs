@@ -35,6 +35,13 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+/// Makes the data folder, and an administrator's key if there is no keys file yet. The key's token
+/// is returned: it is kept nowhere, and can be shown this once. With a keys file there is none.
+pub fn first_key(config: &Config) -> Result<Option<String>, StartError> {
+    make_data_dir(&config.data_dir).map_err(|error| StartError::DataDir(config.data_dir.clone(), error))?;
+    make_first_key(&config.data_dir, Clock::default().now().wall).map_err(StartError::Keys)
+}
+
 /// Serves until SIGTERM or SIGINT; a second one ends the process at once. SIGHUP reads the keys
 /// again and reopens the log.
 pub fn run(loaded: Loaded) -> Result<(), RunError> {
@@ -61,10 +68,7 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
 }
 
 fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), RunError> {
-    make_data_dir(&config.data_dir)
-        .map_err(|error| RunError::Start(StartError::DataDir(config.data_dir.clone(), error)))?;
-    let first_key = make_first_key(&config.data_dir, Clock::default().now().wall)
-        .map_err(|error| RunError::Start(StartError::Keys(error)))?;
+    let first_key = first_key(&config).map_err(RunError::Start)?;
     let data_dir = config.data_dir.clone();
     let server = Server::builder(config).start().map_err(RunError::Start)?;
     announce(&server, first_key.as_deref(), &data_dir);

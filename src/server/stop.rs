@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::access::{KeeperQueue, ToKeeper};
 use super::status::StatusSource;
-use crate::base::Now;
 use crate::dialect::hydrogen::Peer;
 use crate::engine::work::Notice;
+use crate::sys::clock::Clock;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
 use crate::sys::network::NetworkChannel;
 
@@ -27,6 +27,7 @@ pub struct Server {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) is_tls: bool,
     pub(super) drain_timeout: Duration,
+    pub(super) clock: Clock,
     pub(super) reactors: Vec<ReactorSender>,
     pub(super) workers: Arc<Vec<WorkerSender<Peer>>>,
     pub(super) status: Arc<StatusSource>,
@@ -62,8 +63,8 @@ impl Server {
     }
 
     /// The status object, as `/api/status` shows it.
-    pub fn status(&self, now: Now) -> serde_json::Value {
-        self.status.status(now)
+    pub fn status(&self) -> serde_json::Value {
+        self.status.status(self.clock.now())
     }
 
     /// A handle for other threads.

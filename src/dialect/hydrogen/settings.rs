@@ -38,6 +38,8 @@ pub struct HydrogenSettings {
     pub subscriptions_max: usize,
     /// Until a handler must have answered.
     pub command_timeout: Duration,
+    /// How long commands may go on once the server stops.
+    pub drain_grace: Duration,
     /// When `system.session` is sent.
     pub session_event: SessionEvent,
     /// Whether every message must carry a credential.

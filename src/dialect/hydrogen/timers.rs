@@ -52,8 +52,6 @@ impl Timers {
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Topics looked at in one sweep.
 const SWEEP_BUDGET: usize = 4096;
-/// How long commands may go on once the server stops.
-const DRAIN_GRACE: Duration = Duration::from_secs(2);
 
 impl Hydrogen {
     /// The time has come.
@@ -97,7 +95,7 @@ impl Hydrogen {
     }
 
     pub(super) fn on_drain(&mut self, now: Now) {
-        self.timers.set(now.mono.after(DRAIN_GRACE), Timer::Drain);
+        self.timers.set(now.mono.after(self.settings.drain_grace), Timer::Drain);
     }
 
     /// Arms the deadline of a credential. Wall time may jump, so it is looked at again when it
