@@ -40,6 +40,9 @@ impl LaneQueue {
         if let Payload::Event(event) = &entry.payload {
             if entry.conflate {
                 self.newest.insert(event.topic.clone(), self.front + self.entries.len() as u64);
+            } else if !self.newest.is_empty() {
+                // In the place of one before this, a newer one would overtake this.
+                self.newest.remove(&event.topic);
             }
             self.low += usize::from(entry.droppable && event.low_priority);
         }

@@ -152,6 +152,19 @@ fn conflation_keeps_to_the_limit_when_the_newest_is_larger() {
     assert!(out.is_empty());
 }
 
+#[test]
+fn conflation_does_not_overtake_an_event_of_another_subscription() {
+    let conflate = policy(Lane::Events, Overflow::Disconnect, true);
+    let mut out = Outbound::default();
+    out.push_event(&event("a.x", "x1"), PLAIN, &LIMITS);
+    assert_eq!(write(&mut out, 1), "x");
+    assert_eq!(out.push_event(&event("a.b", "b1"), conflate, &LIMITS), Pushed::Queued);
+    assert_eq!(out.push_event(&event("a.b", "b2"), PLAIN, &LIMITS), Pushed::Queued);
+    assert_eq!(out.push_event(&event("a.b", "b3"), conflate, &LIMITS), Pushed::Queued);
+    assert_eq!(out.push_event(&event("a.b", "b4"), conflate, &LIMITS), Pushed::Conflated);
+    assert_eq!(write(&mut out, 100), "1b1b2b4");
+}
+
 proptest! {
     /// Whatever is dropped, replaced or cut: what is counted is what would be written, the limits
     /// hold for events, and in the end nothing is held.
