@@ -53,7 +53,10 @@ impl Channel for Odd {
     }
 
     fn call(&self, _: &Call<'_>, session: &mut dyn Session) -> Outcome {
-        session.unblock("x")
+        match hydrogen::engine::auth::Target::identity("x") {
+            Ok(target) => session.unblock(target),
+            Err(_) => Outcome::Later,
+        }
     }
 }
 
