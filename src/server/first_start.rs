@@ -1,8 +1,8 @@
 //! The first start: the data folder and one administrator key, shown once.
 
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::rand::SystemRandom;
@@ -35,4 +35,13 @@ pub fn make_first_key(data_dir: &Path, now: Wall) -> Result<Option<String>, keyf
     let key = NewKey { name: "admin".into(), permissions, expires: None, signing: NewSigning::None };
     let created = keyfile::create_key(&path, key, now, &SystemRandom::new())?;
     Ok(Some(created.token.expose()))
+}
+
+/// Puts a token into a file of the data folder that its owner alone can read.
+pub fn write_token(data_dir: &Path, token: &str) -> io::Result<PathBuf> {
+    let path = data_dir.join("admin.token");
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()?;
+    Ok(path)
 }

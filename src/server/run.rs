@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::first_start::{make_data_dir, make_first_key};
+use super::first_start::{keys_path, make_data_dir, make_first_key, write_token};
 use super::{Server, StartError};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, SecureMode};
 use crate::sys::clock::Clock;
 use crate::sys::log::{LogSettings, Logger};
 
@@ -68,10 +68,13 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
 }
 
 fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), RunError> {
-    let first_key = first_key(&config).map_err(RunError::Start)?;
-    let data_dir = config.data_dir.clone();
+    if let Some(token) = first_key(&config).map_err(RunError::Start)? {
+        // Before anything else can fail: this is the one time that the token is known.
+        hand_over(&token, &config)
+            .map_err(|error| RunError::Start(StartError::DataDir(config.data_dir.clone(), error)))?;
+    }
     let server = Server::builder(config).start().map_err(RunError::Start)?;
-    announce(&server, first_key.as_deref(), &data_dir);
+    announce(&server);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -105,24 +108,36 @@ fn end_at_the_next(mut signals: Signals, logger: Logger) -> io::Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(wait).map(|_| ())
 }
 
-/// Says what is listened on, and shows a new key the one time that it can be shown. This goes to
-/// standard output, never to the log.
-fn announce(server: &Server, first_key: Option<&str>, data_dir: &std::path::Path) {
-    let url = server.url();
+/// Shows the first key the one time that it can be shown. Where standard output goes into a log,
+/// the token is put into a file for the administrator alone instead.
+fn hand_over(token: &str, config: &Config) -> io::Result<()> {
+    let keys = keys_path(&config.data_dir);
     let mut out = io::stdout().lock();
-    let ws = url.replacen("http", "ws", 1);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        let path = write_token(&config.data_dir, token)?;
+        let (keys, path) = (keys.display(), path.display());
+        let _ = writeln!(out, "a key for the administrator was made in {keys}; its token is in {path}: take it away");
+        return out.flush();
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "hydrogen".into());
+    let scheme = if config.web_socket_server.secure_mode == SecureMode::None { "ws" } else { "wss" };
+    let address = config.web_socket_server.addresses().first().map(ToString::to_string).unwrap_or_default();
     // Whoever started the server may have closed its output.
-    let _ = match first_key {
-        None => writeln!(out, "listening on {url}"),
-        Some(token) => writeln!(
-            out,
-            "listening on {url}\n\n\
-             A key for the administrator was made in {}. It is shown this once:\n\n    {token}\n\n\
-             To try it, in another terminal:\n\n    \
-             HYDROGEN_URL={ws}/ HYDROGEN_KEY={token} hydrogen subscribe 'demo.>'\n",
-            data_dir.join("keys.json").display()
-        ),
-    };
+    let _ = writeln!(
+        out,
+        "A key for the administrator was made in {}. It is shown this once:\n\n    {token}\n\n\
+         To try it, in another terminal:\n\n    \
+         HYDROGEN_URL={scheme}://{address}/ HYDROGEN_KEY={token} {program} subscribe 'demo.>'\n",
+        keys.display()
+    );
+    let _ = out.flush();
+    Ok(())
+}
+
+/// Says what is listened on.
+fn announce(server: &Server) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "listening on {}", server.url());
     let _ = out.flush();
     for address in server.addresses() {
         log::info!("listening on {address}");

@@ -30,8 +30,6 @@ pub enum ToReactor {
     Adopt(std::net::TcpStream, std::net::SocketAddr),
     /// Keys, permissions or blocks changed.
     Access(Arc<crate::engine::auth::Access>),
-    /// The certificates changed.
-    Tls(Arc<rustls::ServerConfig>),
     /// Let nobody in, and say goodbye to everybody.
     Drain,
     /// End now.

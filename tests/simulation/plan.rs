@@ -95,6 +95,7 @@ impl Plan {
             sensitive: vec![CallPattern::parse("app.secure").unwrap()],
             signature_skew: Duration::from_secs(30),
             rate: dice.chance(10).then_some(MessageRate { per_second: 20.0, burst: 10.0 }),
+            drain_grace: Duration::from_secs(2),
             topic_idle: Duration::from_secs(if dice.chance(30) { 2 } else { 3600 }),
             ping,
             idle,

@@ -2,7 +2,6 @@
 //! all threads of it.
 
 use hydrogen::base::{Code, Error};
-use hydrogen::engine::auth::Target;
 use hydrogen::engine::http::Answer;
 use hydrogen::engine::topic::owner;
 use hydrogen::engine::work::{Completion, Control, Emission, Notice, Order};
@@ -148,16 +147,13 @@ impl World {
                 }
                 Err(why) => (ticket, Err(Error::new(Code::BadData, why))),
             },
-            Control::Unblock { target, ticket } => {
-                let target = Target::network(&target).or_else(|_| Target::identity(&target)).unwrap();
-                match self.blocks.without(&target) {
-                    Some(list) => {
-                        self.blocks = list;
-                        (ticket, Ok("{}".into()))
-                    }
-                    None => (ticket, Err(Error::new(Code::NotFound, "nothing is blocked"))),
+            Control::Unblock { target, ticket } => match self.blocks.without(&target) {
+                Some(list) => {
+                    self.blocks = list;
+                    (ticket, Ok("{}".into()))
                 }
-            }
+                None => (ticket, Err(Error::new(Code::NotFound, "nothing is blocked"))),
+            },
         };
         self.swap();
         self.held.completions.lock().push_back((worker, Completion { ticket, result }));

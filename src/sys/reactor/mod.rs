@@ -222,7 +222,6 @@ impl<P: Send> Reactor<P> {
                     self.adopt(mio::net::TcpStream::from_std(stream), address, now);
                 }
                 ToReactor::Access(access) => self.endpoint.on_access(access),
-                ToReactor::Tls(config) => self.tls = Some(config),
                 ToReactor::Drain => {
                     self.acceptor.close(self.poll.registry());
                     self.endpoint.on_drain(now);
