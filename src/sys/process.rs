@@ -147,7 +147,7 @@ mod tests {
         let mut meter = ProcessMeter { since: None, load: None };
         for (after_ms, cpu_seconds, load) in [
             (0, 1.0, None),
-            (100, 1.1, Some(0.5)),
+            (100, 1.125, Some(0.625)),
             (1000, 2.5, Some(1.5)),
             (1050, 9.0, Some(1.5)),
             (2000, 2.5, Some(0.0)),
