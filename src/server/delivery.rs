@@ -1,6 +1,7 @@
 //! The ways from service threads back to the workers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::WorkerId;
 use crate::dialect::hydrogen::{Peer, Reports};
@@ -30,27 +31,16 @@ impl EventSink for Workers {
     }
 }
 
+/// How long a thread of a channel waits for room in a worker's queue.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// A handler may answer or emit on the worker's own thread, which must not wait for room in its
 /// own queue; a queue that full has its commands' deadlines to fall back on.
 fn deliver(queue: &WorkerSender<Peer>, message: ToWorker<Peer>) {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
-    let mut message = message;
-    for attempt in 0..100 {
-        match queue.try_send(message) {
-            Ok(()) => {
-                queue.wake();
-                return;
-            }
-            Err(back) => message = back,
-        }
-        if queue.is_own_thread() {
-            break;
-        }
-        if attempt > 0 {
-            std::thread::sleep(PATIENCE);
-        }
+    let patience = if queue.is_own_thread() { Duration::ZERO } else { PATIENCE };
+    if !queue.send_within(message, patience) {
+        log::warn!("a worker's queue stayed full: an answer or event for it is lost");
     }
-    log::warn!("a worker's queue stayed full: an answer or event for it is lost");
 }
 
 /// What the status service is asked.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
 use crate::base::{ConnId, Mono, WorkerId};
 use crate::engine::work::{Batch, Completion, Emission, Notice, Order};
@@ -240,6 +240,14 @@ impl<P> WorkerSender<P> {
         // The worker is gone only when the server has ended.
         let _ = self.messages.send(message);
         self.wake();
+    }
+
+    /// Queues and wakes, waiting so long for room. False if there was none; a worker that is gone
+    /// ended with the server, and what is for it is nobody's loss.
+    pub fn send_within(&self, message: ToWorker<P>, patience: Duration) -> bool {
+        let sent = self.messages.send_timeout(message, patience);
+        self.wake();
+        !matches!(sent, Err(SendTimeoutError::Timeout(_)))
     }
 
     /// Whether the calling thread is the worker itself.

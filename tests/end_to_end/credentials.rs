@@ -40,7 +40,7 @@ fn a_key_that_is_revoked_ends_its_connections(variant: Variant) {
 
 fn a_key_that_expires_ends_its_connections(variant: Variant) {
     let stage = Stage::new(variant);
-    let expires = wall(Duration::from_millis(2500));
+    let expires = wall(Duration::from_millis(3500));
     let ann = stage.key_until("ann", &["connect"], expires);
     let scene = stage.start();
     let mut anns = [scene.client(&ann), scene.client(&ann), scene.client(&ann)];
@@ -121,7 +121,7 @@ fn a_key_that_is_added_opens_without_a_restart(variant: Variant) {
 fn a_credential_may_come_in_band(variant: Variant) {
     let mut stage = Stage::new(variant);
     stage.config.web_socket_server.allow_in_band_auth = true;
-    stage.config.web_socket_server.handshake_timeout = Duration::from_secs(2);
+    stage.config.web_socket_server.handshake_timeout = Duration::from_secs(3);
     let ann = stage.key("ann", &["connect", "subscribe:>"]);
     let scene = stage.start();
     let offered = "Sec-WebSocket-Protocol: hydrogen\r\n";

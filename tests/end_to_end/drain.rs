@@ -14,10 +14,15 @@ scenarios! {
     a_server_that_is_dropped_tells_everybody_too
 }
 
+/// Commands may go on for this long at most.
+const GRACE: Duration = Duration::from_secs(2);
+/// What a busy machine may add to a time.
+const SLACK: Duration = Duration::from_secs(3);
+
 /// Stops a server with commands under way, of which every second is answered in time.
 fn stop_amid(stage: Stage) {
     const EACH: usize = 25;
-    let drain_timeout = stage.config.shutdown.drain_timeout;
+    let drain_timeout = stage.config.shutdown.drain_timeout.min(stage.config.web_socket_server.close_timeout);
     let mut scene = stage.start();
     let mut clients: Vec<Client> = (0..4).map(|_| scene.root()).collect();
     let mut idle = scene.root();
@@ -30,12 +35,12 @@ fn stop_amid(stage: Stage) {
     let server = scene.take_server();
     let began = Instant::now();
     let stopping = thread::spawn(move || server.stop());
-    // Who asked for nothing need not wait.
-    check_told(&mut idle);
     let mut kept = Vec::new();
     for (index, (id, responder)) in scene.lab.take().into_iter().enumerate() {
         if index % 2 == 0 { responder.done(json!(id).to_string()) } else { kept.push(responder) }
     }
+    // Who asked for nothing need not wait.
+    check_told(&mut idle);
     let mut answered: BTreeMap<&str, usize> = BTreeMap::new();
     for client in &mut clients {
         let mut ids: Vec<String> = Vec::new();
@@ -63,10 +68,14 @@ fn stop_amid(stage: Stage) {
         ids.dedup();
         assert_eq!(ids.len(), EACH, "each has exactly one response");
     }
-    assert_eq!(answered, BTreeMap::from([("draining", 2 * EACH), ("success", 2 * EACH)]));
+    assert_eq!(answered.values().sum::<usize>(), 4 * EACH);
+    assert!(answered["draining"] >= 2 * EACH && answered["success"] > 0, "{answered:?}");
     stopping.join().unwrap();
-    assert!(began.elapsed() < drain_timeout + Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < drain_timeout.max(GRACE) + SLACK, "{:?}", began.elapsed());
+    // Answers that come when all is over hold nobody up.
+    let began = Instant::now();
     drop(kept);
+    assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
 }
 
 fn check_told(client: &mut Client) {

@@ -104,7 +104,8 @@ fn what_follows_a_signed_command_keeps_its_order(variant: Variant) {
                 let response = client.next().unwrap();
                 assert_eq!(outcome(&response), "success", "{response}");
                 let n: u32 = response["id"].as_str().unwrap().rsplit_once('-').unwrap().1.parse().unwrap();
-                if n % 3 == 0 { &mut published } else { &mut echoed }.push(n);
+                let in_order = if n.is_multiple_of(3) { &mut published } else { &mut echoed };
+                in_order.push(n);
             }
             // A publish may be answered by another worker: each kind is in order.
             assert!(echoed.is_sorted() && published.is_sorted(), "{echoed:?} {published:?}");

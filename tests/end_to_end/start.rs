@@ -38,8 +38,10 @@ fn a_server_starts_again_where_one_was(variant: Variant) {
     let mut first = first.start();
     config.web_socket_server.port = first.server().addresses()[0].port();
     let mut client = first.root();
-    first.take_server().stop();
+    let server = first.take_server();
+    let stopping = std::thread::spawn(move || server.stop());
     client.closed(1001);
+    stopping.join().unwrap();
     let again = Server::builder(config).start().unwrap();
     assert_eq!(again.url(), format!("{}://{}", if variant.tls { "https" } else { "http" }, again.addresses()[0]));
     first.try_client(&admin).unwrap_or_else(|refusal| panic!("{refusal:?}")).ping();
