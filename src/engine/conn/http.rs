@@ -195,7 +195,7 @@ impl Connection {
     }
 
     /// Decides the end; the terminal state is entered when the answer is out.
-    fn end_http(&mut self, reason: Reason, cx: &mut Cx<'_>) {
+    pub(super) fn end_http(&mut self, reason: Reason, cx: &mut Cx<'_>) {
         self.phase = Phase::Discard;
         self.ending = Some(reason);
         self.timers.clear_all();
@@ -215,7 +215,7 @@ impl Connection {
     pub(super) fn on_handshake_timeout(&mut self, cx: &mut Cx<'_>) {
         let Some(http) = self.http() else { return };
         if http.is_between_requests() {
-            self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
+            self.end_http(Reason::HttpDone, cx);
         } else if http.buffer.is_empty() && http.pending.is_none() {
             self.finish_http(Event::HandshakeTimeout, Reason::HandshakeTimeout, cx);
         } else {

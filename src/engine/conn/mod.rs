@@ -164,8 +164,9 @@ impl Connection {
     pub fn on_eof(&mut self, cx: &mut Cx<'_>) {
         match (&self.phase, self.state) {
             (_, State::Failed | State::Rejected | State::Closed) => {}
+            // The last answer may still be on its way out.
             (Phase::Http(http), State::Connecting) if http.is_between_requests() => {
-                self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
+                self.end_http(Reason::HttpDone, cx);
             }
             // A half-closed peer may still read the answer that is on its way.
             (Phase::Http(http), State::Verifying) if http.is_awaiting() && self.ending.is_none() => {
@@ -206,7 +207,7 @@ impl Connection {
         match &self.phase {
             Phase::WebSocket(_) => self.drain_websocket(cx),
             Phase::Http(http) if http.is_between_requests() && self.state == State::Connecting => {
-                self.finish_http(Event::HttpDone, Reason::HttpDone, cx);
+                self.end_http(Reason::HttpDone, cx);
             }
             Phase::Http(_) => self.close_after_answer(),
             Phase::Discard => {}
@@ -269,6 +270,10 @@ impl Connection {
 
     /// Everything that waited is out.
     fn on_drained(&mut self, cx: &mut Cx<'_>) {
+        // What a connection that is over had left may still have gone out.
+        if self.state.is_terminal() {
+            return;
+        }
         match &self.phase {
             Phase::Discard => {
                 if let Some(reason) = self.ending {
