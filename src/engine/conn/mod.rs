@@ -175,6 +175,7 @@ impl Connection {
     pub fn on_eof(&mut self, cx: &mut Cx<'_>) {
         match (&self.phase, self.state) {
             (_, State::Failed | State::Rejected | State::Closed) => {}
+            // The last answer may still be on its way out.
             (Phase::Http(http), State::Connecting) if http.is_between_requests() => {
                 self.end_http(Reason::HttpDone, cx);
             }
@@ -300,6 +301,10 @@ impl Connection {
 
     /// Everything that waited is out.
     fn on_drained(&mut self, cx: &mut Cx<'_>) {
+        // What a connection that is over had left may still have gone out.
+        if self.state.is_terminal() {
+            return;
+        }
         match &self.phase {
             Phase::Discard => {
                 if let Some(reason) = self.ending {
