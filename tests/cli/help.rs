@@ -56,7 +56,7 @@ fn words_that_make_no_sense_end_with_2_before_anything_is_done() {
         &["publish", "a.b", "no json"],
         &["publish", "a", "1"],
         &["publish", "a.*", "1"],
-        &["publish", "a.b", "1", "--url", "http://127.0.0.1/"],
+        &["publish", "a.b", "1", "--url", "ftp://127.0.0.1/"],
         &["call", "system"],
         &["call", "System.info"],
         &["call", "system.info", "{"],
