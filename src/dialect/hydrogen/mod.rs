@@ -4,8 +4,8 @@
 //! that are under way. What belongs to another worker is asked of it by [`Peer`] messages. It
 //! refuses to wait: what takes time is answered later, by ticket.
 //!
-//! A message's way: [`receive`] reads it, [`dispatch`] finds its handler and checks that it may be
-//! called, a channel answers through [`context`], and [`reply`] encodes the response.
+//! A message's way: `receive` reads it, `dispatch` finds its handler and checks that it may be
+//! called, a channel answers through `context`, and `reply` encodes the response.
 
 mod access;
 mod admin;
