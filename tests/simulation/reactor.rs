@@ -24,6 +24,8 @@ struct Socket {
     readable: bool,
     read_closed: bool,
     queued: bool,
+    /// The end of the stream was read.
+    at_end: bool,
 }
 
 pub struct Reactor {
@@ -139,7 +141,7 @@ impl Reactor {
         floor.links[link].accepted = Some(id);
         floor.links[link].on_registered();
         floor.shadow.on_accepted(link, id);
-        self.sockets.insert(id, Socket { link, readable: false, read_closed: false, queued: false });
+        self.sockets.insert(id, Socket { link, readable: false, read_closed: false, queued: false, at_end: false });
     }
 
     fn drain_inbox(&mut self, floor: &mut Floor<'_>) {
@@ -234,6 +236,7 @@ impl Reactor {
                 }
                 Ok(Read::NotNow) => return false,
                 Ok(Read::Eof) => {
+                    socket.at_end = true;
                     floor.say(format!("reactor {} finds the end of {id}", self.index));
                     self.endpoint.on_eof(id, floor.now);
                     return false;
@@ -373,7 +376,7 @@ impl Reactor {
             let worker = usize::from(hydrogen::engine::work::worker_of(*id, floor.plan.workers).0);
             let stalled = conn.is_websocket() && self.stalled[worker];
             assert!(
-                !socket.readable || socket.queued || stalled || !conn.may_read(&floor.plan.settings),
+                !socket.readable || socket.queued || socket.at_end || stalled || !conn.may_read(&floor.plan.settings),
                 "{id} has bytes to read, and nothing will wake the reactor for them"
             );
             assert!(
