@@ -66,7 +66,7 @@ impl World {
                 let retries = self.queues.reactors.iter().chain(&self.queues.workers);
                 let soon = retries.filter_map(|sleep| sleep.until).min().filter(|at| *at < self.now.mono.0 + 3_000_000);
                 match soon {
-                    Some(at) => self.now.mono.0 = self.now.mono.0.max(at),
+                    Some(at) => self.move_to(self.now.mono.0.max(at)),
                     None => return,
                 }
             }

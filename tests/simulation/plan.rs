@@ -34,6 +34,8 @@ pub struct Plan {
     pub slow: usize,
     /// How many in a hundred actions of a client break something.
     pub rude: usize,
+    /// Addresses that clients come from.
+    pub hosts: usize,
     /// How many in a hundred clients hold a wrong key.
     pub strangers: usize,
     /// How many in a hundred steps that move time move it far.
@@ -99,6 +101,8 @@ impl Plan {
             idle,
             limits: "{}".into(),
         };
+        // Guessing is throttled by address: strangers come from few.
+        let strangers = dice.pick(&[3, 3, 3, 50]);
         Plan {
             reactors: dice.between(1, 3),
             workers,
@@ -113,7 +117,8 @@ impl Plan {
             read_budget: dice.between(64, 4096),
             slow: dice.pick(&[0, 10, 30]),
             rude: dice.pick(&[0, 1, 5]),
-            strangers: dice.pick(&[3, 3, 3, 40]),
+            hosts: if strangers > 10 { 2 } else { 6 },
+            strangers,
             jumps: dice.pick(&[0, 1, 4]),
             settings: Arc::new(settings),
             hydrogen: Arc::new(hydrogen),

@@ -41,6 +41,8 @@ pub struct World {
     pub plan: Plan,
     pub step: u64,
     pub now: Now,
+    /// The wall clock's lead, in milliseconds: jumps change it.
+    wall_offset: i64,
     pub dice: Dice,
     pub trace: Trace,
     pub links: Vec<Link>,
@@ -111,6 +113,7 @@ impl World {
         World {
             step: 0,
             now: START,
+            wall_offset: START.wall.0 - (START.mono.0 / 1_000_000) as i64,
             trace: Trace::new(prints),
             links: Vec::new(),
             queues: Queues::new(&plan),
@@ -183,7 +186,8 @@ impl World {
     pub fn begin_step(&mut self) {
         self.step += 1;
         self.shadow.step = self.step;
-        self.now.mono.0 += 1 + self.dice.below(20_000) as u64;
+        let wait = 1 + self.dice.below(20_000) as u64;
+        self.move_to(self.now.mono.0 + wait);
         let told_nobody = self.told.is_empty();
         if told_nobody && self.with(|cast, floor| cast.workers.iter().all(|worker| worker.is_idle(floor))) {
             self.shadow.on_settled();
@@ -237,7 +241,10 @@ impl World {
     }
 
     fn client_acts(&mut self) {
-        if self.clients.iter().filter(|client| !client.is_gone).count() < self.plan.clients && self.clients.len() < CLIENTS && self.dice.chance(10) {
+        if self.clients.iter().filter(|client| !client.is_gone).count() < self.plan.clients
+            && self.clients.len() < CLIENTS
+            && self.dice.chance(10)
+        {
             return self.connect();
         }
         let here: Vec<usize> = (0..self.clients.len()).filter(|index| !self.clients[*index].is_gone).collect();
@@ -269,7 +276,7 @@ impl World {
             2 if self.dice.chance(self.plan.rude * 5) => Kind::Noise,
             _ => Kind::Hydrogen,
         };
-        let host = Ipv4Addr::new(10, 0, 0, self.dice.between(1, 6) as u8);
+        let host = Ipv4Addr::new(10, 0, 0, self.dice.between(1, self.plan.hosts) as u8);
         let number = self.links.len();
         let address = SocketAddr::new(IpAddr::V4(host), 1024 + number as u16);
         self.links.push(Link::new(address, self.plan.pipe));
@@ -300,15 +307,20 @@ impl World {
         self.pass(Duration::from_millis(ms as u64));
         if self.dice.chance(self.plan.jumps) {
             let jump = self.dice.between(0, 7_200_000) as i64 - 3_600_000;
+            self.wall_offset += jump;
             self.now.wall.0 += jump;
             self.say(format!("the wall clock jumps by {jump} ms"));
         }
     }
 
     pub fn pass(&mut self, wait: Duration) {
-        self.now.mono = self.now.mono.after(wait);
-        self.now.wall.0 += wait.as_millis() as i64;
+        self.move_to(self.now.mono.after(wait).0);
         self.say(format!("{} ms pass", wait.as_millis()));
+    }
+
+    /// Both clocks go on.
+    pub fn move_to(&mut self, mono: u64) {
+        self.now = Now { mono: Mono(mono), wall: Wall(self.wall_offset + (mono / 1_000_000) as i64) };
     }
 
     pub fn say(&mut self, text: String) {
