@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 CONFIG ?= conf/hydrogen.json
-SEEDS ?= 200
+SEEDS ?= 256
 ARGS ?=
 SUITES := tests/conformance/suites.sh
 export CARGO
@@ -36,7 +36,7 @@ deps-test: ## install what the test suites need and this machine lacks
 bench: build ## run the benchmarks; ARGS go to benches/run.py
 	python3 benches/run.py $(ARGS)
 
-sim: ## run the simulation with SEEDS seeds (200)
+sim: ## run the simulation with SEEDS seeds (256)
 	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation -- --nocapture
 
 docs: ## build the pages of the Rust interface

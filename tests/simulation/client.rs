@@ -84,6 +84,10 @@ impl Client {
         self.stage == Stage::Open && !self.is_gone
     }
 
+    pub fn is_asking(&self) -> bool {
+        self.stage == Stage::Asking && !self.is_gone
+    }
+
     /// Whether it may say something new.
     pub fn may_speak(&self) -> bool {
         self.is_open() && !self.sent_close && !self.got_close && !self.is_silent && !self.is_rude
@@ -147,7 +151,6 @@ impl Client {
             if status == "101" {
                 floor.say(format!("link {} is let in", self.link));
                 let book = &mut floor.shadow.books[self.link];
-                book.is_open = true;
                 assert!(matches!(self.kind, Kind::Hydrogen | Kind::Echo), "link {}: let in unasked", self.link);
                 assert!(
                     self.kind == Kind::Echo || self.in_band || book.claims.is_some(),
@@ -210,7 +213,7 @@ impl Client {
                 assert_eq!(sent.as_deref(), Some(&*text), "link {link}: another echo than was due");
             }
             Got::Text(text) => {
-                floor.say(format!("link {link} gets {}", &text[..text.len().min(160)]));
+                floor.say(format!("link {link} gets {}", &text[..text.len().min(700)]));
                 self.on_text(&text, floor);
             }
             Got::Binary => panic!("link {link}: a binary message"),

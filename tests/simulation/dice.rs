@@ -11,10 +11,6 @@ impl Dice {
         Dice(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub fn number(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
     /// A number below `end`, or 0 if there is none.
     pub fn below(&mut self, end: usize) -> usize {
         (self.0.next_u64() % (end.max(1) as u64)) as usize

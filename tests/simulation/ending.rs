@@ -66,7 +66,7 @@ impl World {
                 let retries = self.queues.reactors.iter().chain(&self.queues.workers);
                 let soon = retries.filter_map(|sleep| sleep.until).min().filter(|at| *at < self.now.mono.0 + 3_000_000);
                 match soon {
-                    Some(at) => self.now.mono.0 = self.now.mono.0.max(at),
+                    Some(at) => self.move_to(self.now.mono.0.max(at)),
                     None => return,
                 }
             }
@@ -85,6 +85,7 @@ impl World {
         self.say(format!("links {open:?} are open at the end"));
         for link in open {
             self.shadow.check_quiet(link);
+            self.shadow.books[link].is_checked = true;
         }
         let in_flight: u32 = self.reactors.iter().map(|reactor| reactor.in_flight()).sum();
         assert_eq!(in_flight, 0, "messages that no worker settled");

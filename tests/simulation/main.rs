@@ -19,6 +19,7 @@ mod reactor;
 mod service;
 mod shadow;
 mod speech;
+mod tally;
 mod trace;
 mod worker;
 mod world;
@@ -28,6 +29,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use mutation::Mutation;
+use tally::Tally;
 use world::World;
 
 /// Seeds that once failed. They run whatever the environment says.
@@ -35,15 +37,15 @@ const REGRESSIONS: &[u64] = &[];
 
 const SEEDS: u64 = 256;
 
-/// Runs one seed: the hash of its trace, or what went wrong and where.
-fn run(seed: u64, mutation: Mutation, prints: bool) -> Result<u64, String> {
+/// Runs one seed: the hash of its trace and what it reached, or what went wrong and where.
+fn run(seed: u64, mutation: Mutation, prints: bool) -> Result<(u64, Tally), String> {
     silence_expected_panics();
     QUIET.set(!prints);
     let mut world = World::new(seed, mutation, prints);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     QUIET.set(false);
     match outcome {
-        Ok(()) => Ok(world.trace.hash()),
+        Ok(()) => Ok((world.trace.hash(), Tally::of(&world))),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -80,27 +82,35 @@ fn number(name: &str) -> Option<u64> {
 fn every_seed_keeps_the_rules() {
     if let Some(seed) = number("HYDROGEN_SIM_SEED") {
         match run(seed, Mutation::Nothing, true) {
-            Ok(hash) => println!("seed {seed} keeps the rules; the trace's hash is {hash:016x}"),
+            Ok((hash, _)) => println!("seed {seed} keeps the rules; the trace's hash is {hash:016x}"),
             Err(failure) => panic!("{failure}"),
         }
         return;
     }
     let from = number("HYDROGEN_SIM_FROM").unwrap_or(0);
     let seeds = number("HYDROGEN_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut tally = Tally::default();
     let mut failures = Vec::new();
     for seed in from..from + seeds {
-        if let Err(failure) = run(seed, Mutation::Nothing, false) {
-            eprintln!("{failure}");
-            failures.push(failure.lines().next().unwrap_or_default().to_owned());
-            if failures.len() >= 10 {
-                break;
+        match run(seed, Mutation::Nothing, false) {
+            Ok((_, reached)) => tally.add(reached),
+            Err(failure) => {
+                println!("{failure}");
+                failures.push(failure.lines().next().unwrap_or_default().to_owned());
             }
+        }
+        if failures.len() >= 10 {
+            break;
         }
         if (seed + 1 - from) % 1000 == 0 {
             println!("{} seeds", seed + 1 - from);
         }
     }
+    tally.print();
     assert!(failures.is_empty(), "{} seeds fail:\n{}", failures.len(), failures.join("\n"));
+    if seeds >= SEEDS {
+        assert_eq!(tally.gaps(), Vec::<&str>::new(), "the seeds never met these");
+    }
 }
 
 #[test]

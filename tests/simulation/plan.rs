@@ -11,7 +11,6 @@ use hydrogen::engine::outbound::OutboundLimits;
 use hydrogen::engine::ws;
 
 use crate::dice::Dice;
-use crate::mutation::Mutation;
 
 /// The shape of one run.
 pub struct Plan {
@@ -35,19 +34,21 @@ pub struct Plan {
     pub slow: usize,
     /// How many in a hundred actions of a client break something.
     pub rude: usize,
+    /// Addresses that clients come from.
+    pub hosts: usize,
+    /// How many in a hundred clients hold a wrong key.
+    pub strangers: usize,
     /// How many in a hundred steps that move time move it far.
     pub jumps: usize,
-    /// One lane per client, so that the order of each topic can be held to.
     pub settings: Arc<Settings>,
     pub hydrogen: Arc<HydrogenSettings>,
     /// The step at which the server is told to stop, if it is before the end.
     pub drains_at: Option<u64>,
     pub access_changes: bool,
-    pub mutation: Mutation,
 }
 
 impl Plan {
-    pub fn of(dice: &mut Dice, mutation: Mutation) -> Plan {
+    pub fn of(dice: &mut Dice) -> Plan {
         let steps = dice.between(2000, 7000) as u64;
         let workers = dice.between(1, 3);
         let tight = dice.chance(50);
@@ -101,6 +102,8 @@ impl Plan {
             idle,
             limits: "{}".into(),
         };
+        // Guessing is throttled by address: strangers come from few.
+        let strangers = dice.pick(&[3, 3, 3, 50]);
         Plan {
             reactors: dice.between(1, 3),
             workers,
@@ -115,12 +118,13 @@ impl Plan {
             read_budget: dice.between(64, 4096),
             slow: dice.pick(&[0, 10, 30]),
             rude: dice.pick(&[0, 1, 5]),
-            jumps: dice.pick(&[0, 2, 10]),
+            hosts: if strangers > 10 { 2 } else { 6 },
+            strangers,
+            jumps: dice.pick(&[0, 1, 4]),
             settings: Arc::new(settings),
             hydrogen: Arc::new(hydrogen),
             drains_at: dice.chance(20).then_some(steps * 3 / 4),
             access_changes: dice.chance(40),
-            mutation,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A simulated reactor thread: what `sys/reactor` does in a turn, in the same order, on simulated
 //! sockets; and what must hold after each turn.
 
+mod checks;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::time::Duration;
@@ -24,6 +26,8 @@ struct Socket {
     readable: bool,
     read_closed: bool,
     queued: bool,
+    /// The end of the stream was read.
+    at_end: bool,
 }
 
 pub struct Reactor {
@@ -139,7 +143,7 @@ impl Reactor {
         floor.links[link].accepted = Some(id);
         floor.links[link].on_registered();
         floor.shadow.on_accepted(link, id);
-        self.sockets.insert(id, Socket { link, readable: false, read_closed: false, queued: false });
+        self.sockets.insert(id, Socket { link, readable: false, read_closed: false, queued: false, at_end: false });
     }
 
     fn drain_inbox(&mut self, floor: &mut Floor<'_>) {
@@ -234,6 +238,7 @@ impl Reactor {
                 }
                 Ok(Read::NotNow) => return false,
                 Ok(Read::Eof) => {
+                    socket.at_end = true;
                     floor.say(format!("reactor {} finds the end of {id}", self.index));
                     self.endpoint.on_eof(id, floor.now);
                     return false;
@@ -364,47 +369,6 @@ impl Reactor {
         let lingering = self.lingering.front().map(|(at, _)| *at);
         sleep.until = [self.endpoint.poll_timeout(), lingering, stalled].into_iter().flatten().min().map(|at| at.0);
         self.check_asleep(floor);
-    }
-
-    /// Nothing may be left to do that no event will ever remind of.
-    fn check_asleep(&self, floor: &Floor<'_>) {
-        for (id, socket) in &self.sockets {
-            let Some(conn) = self.endpoint.connection(*id) else { continue };
-            let worker = usize::from(hydrogen::engine::work::worker_of(*id, floor.plan.workers).0);
-            let stalled = conn.is_websocket() && self.stalled[worker];
-            assert!(
-                !socket.readable || socket.queued || stalled || !conn.may_read(&floor.plan.settings),
-                "{id} has bytes to read, and nothing will wake the reactor for them"
-            );
-            assert!(
-                conn.outbound.bytes() == 0 || floor.links[socket.link].is_full || floor.links[socket.link].edges.any(),
-                "{id} has bytes to write, and nothing will wake the reactor for them"
-            );
-        }
-    }
-
-    /// The bounds of every queue, and the sums.
-    fn check(&self, floor: &Floor<'_>) {
-        let limits = floor.plan.settings.outbound;
-        let mut bytes = 0;
-        for id in self.sockets.keys() {
-            let Some(conn) = self.endpoint.connection(*id) else { continue };
-            bytes += conn.outbound.bytes();
-            // One frame larger than the limit may wait alone, and the close frame always may.
-            let most = limits.bytes_max.max(floor.shadow.largest_frame) + 127;
-            assert!(conn.outbound.bytes() <= most, "{id}: {} bytes wait, {most} may", conn.outbound.bytes());
-            let frames = limits.frames_max + 2 * floor.plan.settings.in_flight_max as usize + 4;
-            assert!(conn.outbound.frames() <= frames, "{id}: {} frames wait, {frames} may", conn.outbound.frames());
-        }
-        assert_eq!(bytes, self.endpoint.outbound_bytes(), "reactor {}: bytes that wait", self.index);
-        for (id, flight) in &self.flights {
-            assert!(*flight <= floor.plan.settings.in_flight_max, "{id}: {flight} messages are with its worker");
-        }
-    }
-
-    /// Messages that are with the workers and not settled.
-    pub fn in_flight(&self) -> u32 {
-        self.flights.values().sum()
     }
 }
 

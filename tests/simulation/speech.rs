@@ -20,6 +20,14 @@ const OWED: usize = 24;
 impl Client {
     /// Says something, if there is something to say.
     pub fn speak(&mut self, keys: &Keys, floor: &mut Floor<'_>) {
+        if self.is_asking() && floor.dice.chance(floor.plan.rude) && floor.dice.chance(20) {
+            floor.say(format!("link {} gives up", self.link));
+            if floor.dice.chance(50) {
+                return self.leave(floor);
+            }
+            floor.links[self.link].reset();
+            self.is_gone = true;
+        }
         if !self.may_speak() || floor.shadow.books[self.link].owed() > OWED {
             return;
         }
@@ -61,6 +69,7 @@ impl Client {
         let id = format!("{}-{}", self.link, self.number);
         let text = json!({"type": "command", "id": id, "channel": channel, "action": action, "data": data}).to_string();
         self.enter(&id, channel, action, kind, floor);
+        floor.say(format!("  {}", &text[..text.len().min(400)]));
         self.text(&text, floor);
     }
 
@@ -176,10 +185,12 @@ impl Client {
         let pattern = floor.dice.pick(PATTERNS);
         let sent = floor.shadow.step;
         let grants = &mut floor.shadow.books[self.link].grants;
-        for grant in grants.iter_mut().filter(|grant| grant.pattern.as_str() == pattern) {
+        let mut ended = Vec::new();
+        for (index, grant) in grants.iter_mut().enumerate().filter(|(_, grant)| grant.pattern.as_str() == pattern) {
             grant.must_until.get_or_insert(sent);
+            ended.push(index);
         }
-        let kind = AskKind::Unsubscribe(vec![pattern.into()]);
+        let kind = AskKind::Unsubscribe(ended);
         self.command("system", "unsubscribe", &json!({"topics": [pattern]}), kind, floor);
     }
 
@@ -208,8 +219,8 @@ impl Client {
         let topic = floor.dice.pick(TOPICS);
         let book = &floor.shadow.books[self.link];
         let holds = |grant: &Grant| grant.from.is_some() && grant.must_until.is_none() && grant.pattern.matches(topic);
-        let expects_own = book.name.is_some() && book.grants.iter().any(holds);
-        let kind = AskKind::Presence { topic: topic.into(), expects_own };
+        let held = book.grants.iter().enumerate().filter(|(_, grant)| holds(grant)).map(|(index, _)| index).collect();
+        let kind = AskKind::Presence { topic: topic.into(), held };
         self.command("system", "presence", &json!({ "topic": topic }), kind, floor);
     }
 

@@ -28,6 +28,9 @@ use crate::shadow::{Book, Shadow};
 use crate::trace::Trace;
 use crate::worker::Worker;
 
+/// Clients that ever come in one run.
+const CLIENTS: usize = 60;
+
 /// A message of the keeper or of the stop, to one thread. They are sent one after the other.
 pub enum Told {
     Reactor(usize, ToReactor),
@@ -38,6 +41,8 @@ pub struct World {
     pub plan: Plan,
     pub step: u64,
     pub now: Now,
+    /// The wall clock's lead, in milliseconds: jumps change it.
+    wall_offset: i64,
     pub dice: Dice,
     pub trace: Trace,
     pub links: Vec<Link>,
@@ -62,7 +67,7 @@ const START: Now = Now { mono: Mono(1_000_000_000), wall: Wall(1_790_000_000_000
 impl World {
     pub fn new(seed: u64, mutation: Mutation, prints: bool) -> World {
         let mut dice = Dice::new(seed);
-        let plan = Plan::of(&mut dice, mutation);
+        let plan = Plan::of(&mut dice);
         let keys = Keys::new(&mut dice, START.wall);
         let held = Arc::new(Held::default());
         let mut registry = Registry::default();
@@ -108,6 +113,7 @@ impl World {
         World {
             step: 0,
             now: START,
+            wall_offset: START.wall.0 - (START.mono.0 / 1_000_000) as i64,
             trace: Trace::new(prints),
             links: Vec::new(),
             queues: Queues::new(&plan),
@@ -169,7 +175,7 @@ impl World {
             22..42 => self.worker_turn(),
             42..62 => self.deliver(),
             62..90 => self.client_acts(),
-            90..96 => {
+            90..97 => {
                 self.service();
             }
             _ => self.time_passes(),
@@ -180,7 +186,8 @@ impl World {
     pub fn begin_step(&mut self) {
         self.step += 1;
         self.shadow.step = self.step;
-        self.now.mono.0 += 1 + self.dice.below(20_000) as u64;
+        let wait = 1 + self.dice.below(20_000) as u64;
+        self.move_to(self.now.mono.0 + wait);
         let told_nobody = self.told.is_empty();
         if told_nobody && self.with(|cast, floor| cast.workers.iter().all(|worker| worker.is_idle(floor))) {
             self.shadow.on_settled();
@@ -214,11 +221,13 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        if self.links.is_empty() {
+        let waits = |link: &Link| link.up.is_deliverable() || link.down.is_deliverable() || link.is_full;
+        let waiting: Vec<usize> = (0..self.links.len()).filter(|index| waits(&self.links[*index])).collect();
+        if waiting.is_empty() {
             return;
         }
-        let index = self.dice.below(self.links.len());
-        let count = if self.dice.chance(30) { self.dice.between(1, 12) } else { usize::MAX };
+        let index = self.dice.pick(&waiting);
+        let count = if self.dice.chance(25) { self.dice.between(1, 12) } else { usize::MAX };
         let link = &mut self.links[index];
         if self.dice.chance(50) {
             if link.up.is_deliverable() {
@@ -232,20 +241,23 @@ impl World {
     }
 
     fn client_acts(&mut self) {
-        let coming = self.clients.len() < self.plan.clients || self.dice.chance(1);
-        if coming && self.dice.chance(20) {
+        if self.clients.iter().filter(|client| !client.is_gone).count() < self.plan.clients
+            && self.clients.len() < CLIENTS
+            && self.dice.chance(10)
+        {
             return self.connect();
         }
-        if self.clients.is_empty() {
+        let here: Vec<usize> = (0..self.clients.len()).filter(|index| !self.clients[*index].is_gone).collect();
+        if here.is_empty() {
             return;
         }
-        let index = self.dice.below(self.clients.len());
+        let index = self.dice.pick(&here);
         self.with(|cast, floor| {
             let client = &mut cast.clients[index];
             match floor.dice.below(10) {
                 0..4 => client.speak(cast.keys, floor),
                 4..7 => {
-                    let most = if floor.dice.chance(50) { floor.dice.between(1, 30) } else { usize::MAX };
+                    let most = if floor.dice.chance(25) { floor.dice.between(1, 30) } else { usize::MAX };
                     client.write(most, floor);
                 }
                 _ if client.is_slow && !floor.dice.chance(3) => {}
@@ -264,7 +276,7 @@ impl World {
             2 if self.dice.chance(self.plan.rude * 5) => Kind::Noise,
             _ => Kind::Hydrogen,
         };
-        let host = Ipv4Addr::new(10, 0, 0, self.dice.between(1, 6) as u8);
+        let host = Ipv4Addr::new(10, 0, 0, self.dice.between(1, self.plan.hosts) as u8);
         let number = self.links.len();
         let address = SocketAddr::new(IpAddr::V4(host), 1024 + number as u16);
         self.links.push(Link::new(address, self.plan.pipe));
@@ -272,7 +284,7 @@ impl World {
         let book = self.shadow.open_book(Book::default());
         assert_eq!(book, number);
         let mut client = Client::new(number, kind);
-        client.key = (!self.dice.chance(5)).then(|| self.dice.pick(&[0, 0, 0, 1, 1, 2, 3, 4, 4, 5]));
+        client.key = (!self.dice.chance(self.plan.strangers)).then(|| self.dice.pick(&[0, 0, 0, 1, 1, 2, 3, 4, 4, 5]));
         client.is_slow = self.dice.chance(self.plan.slow);
         self.with(|cast, floor| {
             floor.say(format!("link {number} connects: {kind:?}"));
@@ -289,21 +301,26 @@ impl World {
         let far = self.dice.chance(self.plan.jumps);
         let ms = match self.dice.below(10) {
             _ if far => self.dice.between(5_000, 70_000),
-            0..8 => self.dice.between(1, 40),
-            _ => self.dice.between(40, 2_000),
+            0..9 => self.dice.between(1, 20),
+            _ => self.dice.between(20, 1_500),
         };
         self.pass(Duration::from_millis(ms as u64));
         if self.dice.chance(self.plan.jumps) {
             let jump = self.dice.between(0, 7_200_000) as i64 - 3_600_000;
+            self.wall_offset += jump;
             self.now.wall.0 += jump;
             self.say(format!("the wall clock jumps by {jump} ms"));
         }
     }
 
     pub fn pass(&mut self, wait: Duration) {
-        self.now.mono = self.now.mono.after(wait);
-        self.now.wall.0 += wait.as_millis() as i64;
+        self.move_to(self.now.mono.after(wait).0);
         self.say(format!("{} ms pass", wait.as_millis()));
+    }
+
+    /// Both clocks go on.
+    pub fn move_to(&mut self, mono: u64) {
+        self.now = Now { mono: Mono(mono), wall: Wall(self.wall_offset + (mono / 1_000_000) as i64) };
     }
 
     pub fn say(&mut self, text: String) {

@@ -8,6 +8,7 @@ use super::reply::Meta;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
 use crate::engine::channel::{Outcome, Subscribe};
+use crate::engine::outbound::Overflow;
 use crate::engine::topic::{Options, Pattern, SubKey, Target, TargetFlags};
 use crate::engine::work::Outbox;
 
@@ -127,7 +128,7 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) -> Result<(), Error> {
         let filter = options.filter.clone();
-        let target = Target { conn: key.conn, flags: TargetFlags::from(&options) };
+        let target = Target { conn: key.conn, flags: replay_flags(&options) };
         self.topics.subscribe(key, pattern, options, identity)?;
         if from_last {
             self.send_retained(target, pattern, filter.as_deref(), now, out);
@@ -162,5 +163,32 @@ impl Hydrogen {
             })
             .collect();
         Outcome::json(&serde_json::json!({ "topics": rows }))
+    }
+}
+
+/// How retained events go out. They are no newer than what waits already, so that they take no
+/// place of it; for a client that conflates, they may be dropped.
+fn replay_flags(options: &Options) -> TargetFlags {
+    let overflow = if options.conflate { Overflow::DropOldest } else { options.overflow };
+    TargetFlags::new(options.lane, overflow, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::outbound::Lane;
+
+    #[test]
+    fn a_replay_never_conflates_and_drops_where_its_subscription_would() {
+        for (conflate, overflow, expected) in [
+            (false, Overflow::Disconnect, Overflow::Disconnect),
+            (false, Overflow::DropOldest, Overflow::DropOldest),
+            (true, Overflow::Disconnect, Overflow::DropOldest),
+            (true, Overflow::DropOldest, Overflow::DropOldest),
+        ] {
+            let options = Options { lane: Lane::Bulk, overflow, conflate, filter: None };
+            let flags = replay_flags(&options);
+            assert_eq!((flags.lane(), flags.overflow(), flags.is_conflated()), (Lane::Bulk, expected, false));
+        }
     }
 }

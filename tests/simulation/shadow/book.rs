@@ -39,10 +39,12 @@ pub enum AskKind {
     Later(serde_json::Value),
     Publish(u64),
     Subscribe(Vec<usize>),
-    Unsubscribe(Vec<String>),
+    /// The subscriptions that there were when it was sent.
+    Unsubscribe(Vec<usize>),
     Presence {
         topic: String,
-        expects_own: bool,
+        /// The subscriptions of its own that it knows of.
+        held: Vec<usize>,
     },
     /// The identity, if the token is good.
     Authenticate(Option<&'static str>),
@@ -117,7 +119,9 @@ pub struct Book {
     pub pings: VecDeque<Vec<u8>>,
     pub http_requests: usize,
     pub http_answers: usize,
-    pub is_open: bool,
+    pub responses: u64,
+    /// It was open when nothing was under way any more, and had what it must have.
+    pub is_checked: bool,
 }
 
 impl Book {

@@ -81,10 +81,14 @@ impl Shadow {
                 for topic in data["topics"].as_array().unwrap() {
                     let own =
                         book.grants.iter_mut().filter(|grant| *grant.pattern.as_str() == *topic.as_str().unwrap());
-                    for grant in own.filter(|grant| grant.from.is_some() || grant.must_until.is_some()) {
-                        grant.must_until.get_or_insert(step);
-                        grant.told_over.get_or_insert(step);
-                        book.has_ending = true;
+                    // One that is not answered yet may be another, made with other rights. The rights may
+                    // have been lost long before this came.
+                    for grant in own {
+                        grant.must_until.get_or_insert(grant.sent);
+                        if grant.from.is_some() {
+                            grant.told_over.get_or_insert(step);
+                            book.has_ending = true;
+                        }
                     }
                 }
             }

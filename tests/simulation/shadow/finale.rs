@@ -56,7 +56,11 @@ impl Shadow {
             let publish = &self.publishes[&number];
             let is_newer = |other: &Publish| {
                 other.topic == publish.topic
-                    && (other.id.is_none() || other.sent > publish.sent || other.done > publish.done)
+                    && match (&other.id, &publish.id) {
+                        (Some(other), Some(own)) => other.0 != own.0 || other.1 > own.1,
+                        // An event that nobody was told the place of may be any.
+                        (None, _) | (_, None) => !other.is_refused,
+                    }
             };
             let is_followed = self.publishes.iter().any(|(other, publish)| *other != number && is_newer(publish));
             assert!(

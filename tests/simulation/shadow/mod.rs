@@ -31,6 +31,8 @@ pub struct Shadow {
     pub largest_frame: usize,
     /// Commands whose handler panicked.
     pub panics: u64,
+    /// Errors that clients were told, by code.
+    pub codes: BTreeMap<String, u64>,
     pub stops: bool,
     pub has_rate: bool,
     by_conn: BTreeMap<ConnId, usize>,

@@ -18,6 +18,10 @@ impl Shadow {
             Some("error") => Some(response["error"]["code"].as_str().unwrap()),
             _ => panic!("a response of no status: {response}"),
         };
+        self.books[link].responses += 1;
+        if let Some(code) = error {
+            *self.codes.entry(code.to_owned()).or_default() += 1;
+        }
         let Some(ask) = self.books[link].asked.remove(id) else {
             // Bad messages, and commands without an id, are answered under an id of the server's.
             let book = &mut self.books[link];
@@ -81,7 +85,14 @@ impl Shadow {
                 }
                 assert_eq!(data, *sent, "link {link}: another command's answer");
             }
-            AskKind::Echo(_) | AskKind::Later(_) | AskKind::Any(_) => {}
+            AskKind::Unsubscribe(grants) if error.is_none() => {
+                let book = &mut self.books[link];
+                for index in grants {
+                    book.grants[*index].told_over.get_or_insert(step);
+                }
+                book.has_ending = true;
+            }
+            AskKind::Echo(_) | AskKind::Later(_) | AskKind::Any(_) | AskKind::Unsubscribe(_) => {}
             AskKind::Fails(_) => assert!(error.is_some(), "link {link}: a success out of place: {response}"),
             AskKind::Authenticate(name) => {
                 if error.is_none() {
@@ -91,27 +102,14 @@ impl Shadow {
             }
             AskKind::Publish(number) => self.on_published(link, *number, error, data),
             AskKind::Subscribe(grants) => self.on_subscribed(link, grants, error, data),
-            AskKind::Unsubscribe(patterns) => {
-                let book = &mut self.books[link];
-                if error.is_none() {
-                    let ended =
-                        book.grants.iter_mut().filter(|grant| patterns.iter().any(|p| *p == *grant.pattern.as_str()));
-                    // Those that were asked for after the unsubscribe are not meant.
-                    for grant in ended.filter(|grant| grant.must_until.is_some_and(|until| until <= step)) {
-                        grant.told_over.get_or_insert(step);
-                    }
-                    book.has_ending = true;
-                }
-            }
-            AskKind::Presence { topic, expects_own } => {
-                if error.is_none() && *expects_own {
-                    let book = &self.books[link];
-                    // Since then the rights may have changed.
-                    let holds =
-                        book.grants.iter().any(|grant| grant.must_until.is_none() && grant.pattern.matches(topic));
+            AskKind::Presence { topic, held } => {
+                let book = &self.books[link];
+                // Since then the rights may have changed.
+                let holds = held.iter().any(|index| book.grants[*index].must_until.is_none());
+                if error.is_none() && holds {
                     let name = book.name.unwrap();
                     let there = data["identities"].as_array().unwrap().iter().any(|row| row["identity"] == name);
-                    assert!(there || !holds, "link {link}: it is subscribed to {topic} and not present: {response}");
+                    assert!(there, "link {link}: it is subscribed to {topic} and not present: {response}");
                 }
             }
         }
@@ -160,15 +158,13 @@ impl Shadow {
             let book = &mut self.books[link];
             if granted {
                 book.grants[*index].from = Some(step);
-            } else if certain {
-                book.grants[*index].told_over.get_or_insert(step);
-                book.grants[*index].must_until.get_or_insert(step);
-            }
-            if certain {
                 // It took the place of the one before.
                 for earlier in book.grants[..*index].iter_mut().filter(|earlier| earlier.pattern == pattern) {
                     earlier.told_over.get_or_insert(step);
                 }
+            } else if certain {
+                book.grants[*index].told_over.get_or_insert(step);
+                book.grants[*index].must_until.get_or_insert(step);
             }
             book.has_ending = true;
         }

@@ -1,0 +1,47 @@
+//! What must hold after each turn of a reactor.
+
+use super::Reactor;
+use crate::floor::Floor;
+
+impl Reactor {
+    /// Nothing may be left to do that no event will ever remind of.
+    pub(super) fn check_asleep(&self, floor: &Floor<'_>) {
+        for (id, socket) in &self.sockets {
+            let Some(conn) = self.endpoint.connection(*id) else { continue };
+            let worker = usize::from(hydrogen::engine::work::worker_of(*id, floor.plan.workers).0);
+            let stalled = conn.is_websocket() && self.stalled[worker];
+            assert!(
+                !socket.readable || socket.queued || socket.at_end || stalled || !conn.may_read(&floor.plan.settings),
+                "{id} has bytes to read, and nothing will wake the reactor for them"
+            );
+            assert!(
+                conn.outbound.bytes() == 0 || floor.links[socket.link].is_full || floor.links[socket.link].edges.any(),
+                "{id} has bytes to write, and nothing will wake the reactor for them"
+            );
+        }
+    }
+
+    /// The bounds of every queue, and the sums.
+    pub(super) fn check(&self, floor: &Floor<'_>) {
+        let limits = floor.plan.settings.outbound;
+        let mut bytes = 0;
+        for id in self.sockets.keys() {
+            let Some(conn) = self.endpoint.connection(*id) else { continue };
+            bytes += conn.outbound.bytes();
+            // One frame larger than the limit may wait alone, and the close frame always may.
+            let most = limits.bytes_max.max(floor.shadow.largest_frame) + 127;
+            assert!(conn.outbound.bytes() <= most, "{id}: {} bytes wait, {most} may", conn.outbound.bytes());
+            let frames = limits.frames_max + 2 * floor.plan.settings.in_flight_max as usize + 4;
+            assert!(conn.outbound.frames() <= frames, "{id}: {} frames wait, {frames} may", conn.outbound.frames());
+        }
+        assert_eq!(bytes, self.endpoint.outbound_bytes(), "reactor {}: bytes that wait", self.index);
+        for (id, flight) in &self.flights {
+            assert!(*flight <= floor.plan.settings.in_flight_max, "{id}: {flight} messages are with its worker");
+        }
+    }
+
+    /// Messages that are with the workers and not settled.
+    pub fn in_flight(&self) -> u32 {
+        self.flights.values().sum()
+    }
+}
