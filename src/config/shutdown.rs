@@ -20,7 +20,7 @@ impl Shutdown {
                 "DrainTimeout",
                 0..=3600,
                 10,
-                "How long running commands and waiting messages may take to finish after a stop was asked for.",
+                "How long a stop may take. Commands that run for longer than half of it, or half of CloseTimeout if that is shorter, are answered with `draining`.",
             ),
             reconnect_spread: r.seconds(
                 "ReconnectSpread",

@@ -1,7 +1,6 @@
 //! From the configuration to what the pure rings are set to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{self, Config};
 use crate::dialect::hydrogen::{HydrogenSettings, MessageRate, SessionEvent};
@@ -14,9 +13,6 @@ use crate::engine::ws;
 
 /// The server's version, as `system.info` and the status tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The longest time that commands may go on once the server stops.
-const DRAIN_GRACE_MAX: Duration = Duration::from_secs(2);
 
 /// Settings of the connections of one reactor: its share of what is bounded for all together.
 pub fn reactor_settings(config: &Config) -> Settings {
@@ -77,7 +73,7 @@ pub fn hydrogen_settings(config: &Config) -> HydrogenSettings {
         subscriptions_max: config.topics.max_subscriptions_per_connection,
         command_timeout: server.command_timeout,
         // Half of what cuts connections off, so that the last answers still go out.
-        drain_grace: DRAIN_GRACE_MAX.min(server.close_timeout / 2).min(config.shutdown.drain_timeout / 2),
+        drain_grace: server.close_timeout.min(config.shutdown.drain_timeout) / 2,
         session_event: match server.session_event {
             config::SessionEvent::Connect => SessionEvent::Connect,
             config::SessionEvent::FirstCommand => SessionEvent::FirstCommand,

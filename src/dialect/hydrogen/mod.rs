@@ -152,7 +152,7 @@ impl Hydrogen {
 
     /// When [`Hydrogen::on_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.timers.next()
+        [self.timers.next(), self.pending.next_deadline()].into_iter().flatten().min()
     }
 
     /// Commands under way, for the simulator's checks.

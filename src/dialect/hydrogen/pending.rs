@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::gather::Gather;
 use super::reply::{Meta, kind};
-use super::timers::Timer;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Mono, Now};
 use crate::engine::work::Outbox;
@@ -18,6 +17,9 @@ pub(super) struct Command {
     pub channel: Box<str>,
     pub action: Box<str>,
     pub read_at: Mono,
+    /// When it must be answered. All commands have the same time, so tickets and deadlines are in
+    /// the same order.
+    pub deadline: Mono,
     /// What is collected from other workers.
     pub gather: Option<Gather>,
     /// Its answer is the bare object of older clients.
@@ -44,6 +46,16 @@ impl Pending {
         self.commands.get_mut(&ticket)
     }
 
+    /// When the oldest command must be answered.
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        self.commands.first_key_value().map(|(_, command)| command.deadline)
+    }
+
+    /// The oldest command, if its time is over.
+    pub(super) fn overdue(&self, now: Mono) -> Option<u64> {
+        self.commands.first_key_value().filter(|(_, command)| command.deadline <= now).map(|(ticket, _)| *ticket)
+    }
+
     fn insert(&mut self, command: Command) -> u64 {
         self.next += 1;
         self.commands.insert(self.next, command);
@@ -54,17 +66,16 @@ impl Pending {
 impl Hydrogen {
     /// Enters a command that is answered later.
     pub(super) fn defer(&mut self, meta: Meta<'_>, now: Now) -> u64 {
-        let ticket = self.pending.insert(Command {
+        self.pending.insert(Command {
             conn: meta.conn,
             id: meta.id.into(),
             channel: meta.channel.into(),
             action: meta.action.into(),
             read_at: meta.read_at,
+            deadline: now.mono.after(self.settings.command_timeout),
             gather: None,
             is_older: false,
-        });
-        self.timers.set(now.mono.after(self.settings.command_timeout), Timer::Command(ticket));
-        ticket
+        })
     }
 
     /// Enters an older client's status request.

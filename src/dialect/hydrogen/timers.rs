@@ -11,8 +11,6 @@ use crate::engine::work::{Order, Outbox};
 /// What a deadline is for. One that finds its cause gone does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A command must be answered.
-    Command(u64),
     /// A credential expires.
     Expiry(ConnId),
     /// A client must have authenticated.
@@ -56,12 +54,12 @@ const SWEEP_BUDGET: usize = 4096;
 impl Hydrogen {
     /// The time has come.
     pub fn on_timeout(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        while let Some(ticket) = self.pending.overdue(now.mono) {
+            let error = Error::new(Code::Timeout, "the command was not answered in time");
+            self.finish(ticket, Err(error), now, out);
+        }
         while let Some(timer) = self.timers.pop_due(now.mono) {
             match timer {
-                Timer::Command(ticket) => {
-                    let error = Error::new(Code::Timeout, "the command was not answered in time");
-                    self.finish(ticket, Err(error), now, out);
-                }
                 Timer::Expiry(conn) => self.check_expiry(conn, now, out),
                 Timer::Authenticate(conn) => {
                     if self.sessions.of(conn).is_some_and(|session| session.identity.is_none()) {

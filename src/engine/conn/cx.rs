@@ -40,6 +40,8 @@ pub struct Cx<'a> {
 
 /// When the budget of all queues together is used up, each connection's own limit shrinks to this.
 const TIGHT_BYTES: usize = 64 * 1024;
+/// The same for responses.
+const CONTROL_TIGHT_BYTES: usize = 1024 * 1024;
 
 impl Cx<'_> {
     /// The limits of one connection's queue: tighter while all queues together hold too much.
@@ -49,6 +51,16 @@ impl Cx<'_> {
             limits.bytes_max = limits.bytes_max.min(TIGHT_BYTES);
         }
         limits
+    }
+
+    /// Bytes of responses that may wait for one connection. Only the bound of all queues together
+    /// holds here: what a client has asked for is its to get.
+    pub fn control_bytes_max(&self) -> usize {
+        if self.gauge.outbound_bytes > self.settings.outbound_total_max {
+            CONTROL_TIGHT_BYTES.min(self.settings.outbound_total_max)
+        } else {
+            self.settings.outbound_total_max
+        }
     }
 
     /// The batch of the worker that a connection belongs to.

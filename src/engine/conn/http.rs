@@ -134,7 +134,7 @@ impl Connection {
             Verdict::Plain(identity) => {
                 let body = BodyDecoder::new(head.body, settings.body_bytes_max)?;
                 if head.expect_continue && !body.is_done() {
-                    self.push_answer(CONTINUE.to_vec(), cx);
+                    self.push_answer(CONTINUE.to_vec());
                 }
                 if let Some(http) = self.http() {
                     http.pending = Some(Pending { head, identity, body });
@@ -175,7 +175,7 @@ impl Connection {
         let keep = awaiting.keep_alive && !http.close_after && !cx.gauge.draining;
         let mut out = Vec::with_capacity(answer.body.len() + 256);
         answer.write(http.head_only, !keep, cx.now.wall, &mut out);
-        self.push_answer(out, cx);
+        self.push_answer(out);
         if !keep {
             self.end_http(Reason::HttpDone, cx);
             return;
@@ -223,15 +223,15 @@ impl Connection {
         let head_only = self.http().is_some_and(|http| http.head_only);
         let mut out = Vec::with_capacity(512);
         Answer::refusal(&refusal).write(head_only, true, cx.now.wall, &mut out);
-        self.push_answer(out, cx);
+        self.push_answer(out);
         // What was judged is rejected; what never got so far, or broke its own framing, failed.
         let reason = refusal.reason();
         self.end_http(reason, cx);
     }
 
-    fn push_answer(&mut self, bytes: Vec<u8>, cx: &mut Cx<'_>) {
+    fn push_answer(&mut self, bytes: Vec<u8>) {
         // A plain connection has one answer under way at most, so the limit cannot be met here.
-        let _ = self.outbound.push_control(Bytes::from(bytes), &cx.settings.outbound);
+        let _ = self.outbound.push_control(Bytes::from(bytes), usize::MAX);
     }
 
     /// Decides the end; the terminal state is entered when the answer is out.
@@ -270,7 +270,7 @@ impl Connection {
             Some(http) => std::mem::take(&mut http.buffer),
             None => Vec::new(),
         };
-        self.push_answer(admission.answer, cx);
+        self.push_answer(admission.answer);
         self.timers.clear(TimerKind::Handshake);
         self.phase = Phase::WebSocket(WsPhase::new(admission.dialect));
         cx.gauge.websockets += 1;

@@ -264,9 +264,8 @@ impl Connection {
 
     /// Queues a control frame or response; a peer that asks and does not read is closed.
     fn push_control(&mut self, frame: Bytes, cx: &mut Cx<'_>) {
-        match self.outbound.push_control(frame, &cx.outbound_limits()) {
-            Some(dropped) => cx.counters.add(Metric::EVENTS_DROPPED, u64::from(dropped)),
-            None => self.close(Reason::SlowConsumer, "slow consumer: responses are not read", cx),
+        if !self.outbound.push_control(frame, cx.control_bytes_max()) {
+            self.close(Reason::SlowConsumer, "slow consumer: responses are not read", cx);
         }
     }
 

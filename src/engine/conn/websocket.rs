@@ -1,5 +1,7 @@
 //! The WebSocket part of a connection: frames in, the close handshake, pings and idleness.
 
+use std::borrow::Cow;
+
 use super::{Connection, Cx, Event, Phase, Settings, State, TimerKind};
 use crate::base::{ConnId, DialectId, Metric, Reason};
 use crate::engine::outbound::Outbound;
@@ -25,8 +27,10 @@ pub(super) struct WsPhase {
 }
 
 /// Why a connection closes as soon as it owes nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Parting {
+    /// A worker ordered it: the reason, and a text for the close frame.
+    Ordered(Box<(Reason, Cow<'static, str>)>),
     /// The server is stopping.
     Draining,
     /// The peer broke the protocol.
@@ -52,7 +56,7 @@ impl WsPhase {
         self.close_sent
             || (self.parting.is_none()
                 && self.in_flight < settings.in_flight_max
-                && outbound.control_frames() < settings.in_flight_max as usize
+                && reads_its_answers(outbound, settings)
                 && self.unread.is_empty())
     }
 
@@ -90,7 +94,7 @@ impl Connection {
         let mut pongs_fit = true;
         let mut close = None;
         let (in_flight, outbound) = (&mut phase.in_flight, &mut self.outbound);
-        let limits = cx.outbound_limits();
+        let control_bytes_max = cx.control_bytes_max();
         let consumed = phase.decoder.feed(input, &settings.frames, &mut |incoming| match incoming {
             Incoming::Text(text) if !closing => {
                 let batch = cx.batch(id);
@@ -108,10 +112,8 @@ impl Connection {
             }
             Incoming::Ping(payload) if !closing => {
                 cx.counters.inc(Metric::PINGS_IN);
-                let dropped = outbound.push_control(ws::pong(payload), &limits);
-                cx.counters.add(Metric::EVENTS_DROPPED, u64::from(dropped.unwrap_or(0)));
-                pongs_fit = dropped.is_some();
-                flow(pongs_fit && outbound.control_frames() < settings.in_flight_max as usize)
+                pongs_fit = outbound.push_control(ws::pong(payload), control_bytes_max);
+                flow(pongs_fit && reads_its_answers(outbound, settings))
             }
             Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,
             Incoming::Close { code, reason } => {
@@ -151,7 +153,7 @@ impl Connection {
         }
         if phase.unread.is_empty()
             || phase.in_flight >= cx.settings.in_flight_max
-            || self.outbound.control_frames() >= cx.settings.in_flight_max as usize
+            || !reads_its_answers(&self.outbound, cx.settings)
         {
             return;
         }
@@ -176,9 +178,18 @@ impl Connection {
         self.part(Parting::Draining, cx);
     }
 
+    /// A worker ordered the close: what was asked before is answered first, if it can be in time.
+    pub fn on_close_ordered(&mut self, reason: Reason, text: Cow<'static, str>, cx: &mut Cx<'_>) {
+        self.part(Parting::Ordered(Box::new((reason, text))), cx);
+    }
+
     fn part(&mut self, parting: Parting, cx: &mut Cx<'_>) {
         let Phase::WebSocket(phase) = &mut self.phase else { return };
         if self.state.is_terminal() || self.ending.is_some() {
+            return;
+        }
+        // What is decided stands, but a peer that cannot be understood is told that above all.
+        if phase.parting.is_some() && !matches!(parting, Parting::Failed(_)) {
             return;
         }
         phase.parting = Some(parting);
@@ -196,8 +207,9 @@ impl Connection {
 
     /// Closes for the reason that was found before.
     pub(super) fn part_now(&mut self, cx: &mut Cx<'_>) {
-        let Phase::WebSocket(phase) = &self.phase else { return };
-        match phase.parting {
+        let Phase::WebSocket(phase) = &mut self.phase else { return };
+        match phase.parting.take() {
+            Some(Parting::Ordered(ordered)) => self.close(ordered.0, &ordered.1, cx),
             Some(Parting::Failed(violation)) => self.close(violation.reason(), violation.text(), cx),
             Some(Parting::Draining) => {
                 let text = drain_text(self.id, cx);
@@ -306,7 +318,7 @@ impl Connection {
     /// Bytes of the peer wait in its socket, and are not read. Unless that is because it does not
     /// read what it is sent, its silence says nothing.
     pub fn on_held_back(&mut self, cx: &mut Cx<'_>) {
-        if self.outbound.control_frames() < cx.settings.in_flight_max as usize {
+        if reads_its_answers(&self.outbound, cx.settings) {
             self.last_received = cx.now.mono;
         }
     }
@@ -363,6 +375,12 @@ fn drain_text(id: ConnId, cx: &Cx<'_>) -> String {
     // A multiplicative hash spreads neighbouring slots evenly.
     let share = (id.slot() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     format!("draining; reconnect_after_ms={}", (spread * share) >> 32)
+}
+
+/// Whether few enough answers wait that the peer may ask for more.
+fn reads_its_answers(outbound: &Outbound, settings: &Settings) -> bool {
+    outbound.control_frames() < settings.in_flight_max as usize
+        && outbound.control_bytes() < settings.outbound.bytes_max
 }
 
 fn flow(go_on: bool) -> Flow {

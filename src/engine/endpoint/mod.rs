@@ -134,7 +134,9 @@ impl Endpoint {
                     }
                     self.around.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
                 }
-                Order::Close { conn, reason, text } => self.with(conn, now, |conn, cx| conn.close(reason, &text, cx)),
+                Order::Close { conn, reason, text } => {
+                    self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
+                }
                 Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
             }
         }

@@ -19,6 +19,8 @@ pub(super) struct LaneQueue {
     low: usize,
     /// Droppable events that wait.
     droppable: usize,
+    /// Bytes that wait.
+    bytes: usize,
 }
 
 /// Bytes that came and went with a replacement.
@@ -30,6 +32,10 @@ pub(super) struct Change {
 impl LaneQueue {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn at(&self, index: usize) -> &Entry {
@@ -47,6 +53,7 @@ impl LaneQueue {
             self.low += usize::from(entry.droppable && event.low_priority);
         }
         self.droppable += usize::from(entry.droppable);
+        self.bytes += entry.bytes().len();
         self.entries.push_back(entry);
     }
 
@@ -72,6 +79,7 @@ impl LaneQueue {
         let added = entry.bytes().len();
         self.low += usize::from(entry.droppable && event.low_priority);
         self.droppable += usize::from(entry.droppable);
+        self.bytes += added;
         let old = std::mem::replace(&mut self.entries[index], entry);
         Ok(Change { added, removed: old.bytes().len() })
     }
@@ -123,6 +131,7 @@ impl LaneQueue {
             self.low -= usize::from(entry.droppable && event.low_priority);
         }
         self.droppable -= usize::from(entry.droppable);
+        self.bytes -= entry.bytes().len();
     }
 
     fn forget(&mut self, entry: &Entry, number: u64) {

@@ -62,7 +62,7 @@ pub struct EventFrame {
     pub low_priority: bool,
 }
 
-/// Bounds of one connection's queue.
+/// Bounds of the events in one connection's queue.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboundLimits {
     /// Bytes that may wait.
@@ -148,24 +148,21 @@ fn order(waiting: [usize; 3]) -> impl Iterator<Item = Lane> {
 }
 
 impl Outbound {
-    /// Queues a control frame, a response or an answer. Returns how many events were dropped to
-    /// make room for it, or `None` if the limit is reached: the peer asks faster than it reads.
+    /// Queues a control frame, a response or an answer. Returns false if more than `bytes_max` of
+    /// them would wait. They have no limit of their own besides, since whoever asks may have only so
+    /// much under way, and is not read from while it does not read.
     #[must_use]
-    pub fn push_control(&mut self, frame: Bytes, limits: &OutboundLimits) -> Option<u32> {
+    pub fn push_control(&mut self, frame: Bytes, bytes_max: usize) -> bool {
         if self.ended {
-            return Some(0);
+            return true;
         }
-        let mut count = 0;
         let queues = self.queues.get_or_insert_default();
-        if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
-            // Room is made at the cost of events first: they say what is to be done.
-            queues.make_room(frame.len(), limits, &mut count);
-            if queues.bytes + frame.len() > limits.bytes_max && queues.bytes > 0 {
-                return None;
-            }
+        let waiting = queues.lanes[Lane::Control as usize].bytes();
+        if waiting > 0 && waiting + frame.len() > bytes_max {
+            return false;
         }
         queues.push(Lane::Control, Entry { payload: Payload::Frame(frame), droppable: false, conflate: false });
-        Some(count)
+        true
     }
 
     /// Queues the frame after which nothing leaves, behind all that waits and whatever the limit.
@@ -196,7 +193,9 @@ impl Outbound {
             && self.blocked
             && let Some(older) = queues.lanes[lane as usize].newest_bytes(&event.topic)
         {
-            if queues.bytes - older + size <= limits.bytes_max {
+            // It may grow as far as there is room without the older one.
+            let grows = size.saturating_sub(older);
+            if grows == 0 || queues.has_bytes(grows, limits) {
                 match queues.lanes[lane as usize].replace(entry) {
                     Ok(change) => {
                         queues.bytes = queues.bytes + change.added - change.removed;
@@ -213,12 +212,12 @@ impl Outbound {
                 count = 1;
             }
         }
-        if queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max {
+        if queues.has_room(size, limits) {
             queues.push(lane, entry);
             return if count == 0 { Pushed::Queued } else { Pushed::Dropped(count) };
         }
         queues.make_room(size, limits, &mut count);
-        let fits = queues.bytes + size <= limits.bytes_max && queues.frames < limits.frames_max;
+        let fits = queues.has_room(size, limits);
         // An event larger than the whole limit still goes out when nothing else waits.
         if fits || queues.frames == 0 {
             queues.push(lane, entry);
@@ -311,7 +310,7 @@ impl Outbound {
     /// limit waits.
     pub fn take_dropped(&mut self, limits: &OutboundLimits) -> Option<Dropped> {
         let queues = self.queues.as_mut()?;
-        if queues.dropped.count == 0 || queues.bytes > limits.bytes_max / 4 {
+        if queues.dropped.count == 0 || !queues.has_bytes(limits.bytes_max - limits.bytes_max / 4, limits) {
             return None;
         }
         let dropped = std::mem::take(&mut queues.dropped);
@@ -334,6 +333,11 @@ impl Outbound {
     /// Frames that wait.
     pub fn frames(&self) -> usize {
         self.queues.as_ref().map_or(0, |queues| queues.frames)
+    }
+
+    /// Bytes of control frames, responses and answers that wait.
+    pub fn control_bytes(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| queues.lanes[Lane::Control as usize].bytes())
     }
 
     /// Control frames that wait.

@@ -28,12 +28,25 @@ impl Queues {
         self.lanes[lane as usize].push(entry);
     }
 
+    /// Whether so many bytes more of events stay within the limit.
+    pub(super) fn has_bytes(&self, more: usize, limits: &OutboundLimits) -> bool {
+        let (events, bulk) = (&self.lanes[Lane::Events as usize], &self.lanes[Lane::Bulk as usize]);
+        events.bytes() + bulk.bytes() + more <= limits.bytes_max
+    }
+
+    /// Whether an event of `size` bytes stays within the limits, which are for events alone: what
+    /// was asked for is bounded by how much may be asked.
+    pub(super) fn has_room(&self, size: usize, limits: &OutboundLimits) -> bool {
+        let (events, bulk) = (&self.lanes[Lane::Events as usize], &self.lanes[Lane::Bulk as usize]);
+        self.has_bytes(size, limits) && events.len() + bulk.len() < limits.frames_max
+    }
+
     /// Drops droppable events, low priority first, oldest first, bulk before events, until `size`
     /// more bytes fit.
     pub(super) fn make_room(&mut self, size: usize, limits: &OutboundLimits, count: &mut u32) {
         for low_only in [true, false] {
             for lane in [Lane::Bulk, Lane::Events] {
-                while self.bytes + size > limits.bytes_max || self.frames >= limits.frames_max {
+                while !self.has_room(size, limits) {
                     let Some(entry) = self.lanes[lane as usize].drop_oldest(low_only) else { break };
                     self.bytes -= entry.bytes().len();
                     self.frames -= 1;

@@ -35,7 +35,7 @@ fn a_response_overtakes_events_but_never_splits_a_frame() {
     assert_eq!(out.push_event(&event("a.b", "event1"), PLAIN, &LIMITS), Pushed::Queued);
     assert_eq!(out.push_event(&event("a.b", "event2"), PLAIN, &LIMITS), Pushed::Queued);
     assert_eq!(write(&mut out, 3), "eve");
-    assert_eq!(out.push_control(Bytes::from_static(b"<reply>"), &LIMITS), Some(0));
+    assert!(out.push_control(Bytes::from_static(b"<reply>"), 100));
     assert_eq!(write(&mut out, 100), "nt1<reply>event2");
     assert!(out.is_empty());
     assert_eq!(out.bytes(), 0);
@@ -73,10 +73,11 @@ fn overflow_does_what_the_policy_says() {
         assert_eq!(out.push_event(&event("a.b", text), PLAIN, &limits), Pushed::Queued);
     }
     assert_eq!(out.push_event(&event("a.b", "e4"), PLAIN, &limits), Pushed::Overflow);
-    assert_eq!(out.push_control(Bytes::from_static(b"x"), &limits), None);
+    assert!(out.push_control(Bytes::from_static(b"answers have a bound of their own"), 5));
+    assert!(!out.push_control(Bytes::from_static(b"x"), 5));
     out.push_last(Bytes::from_static(b"x"));
     assert_eq!(out.discard_events(), 3);
-    assert_eq!(write(&mut out, 100), "x");
+    assert_eq!(write(&mut out, 100), "answers have a bound of their ownx");
 }
 
 #[test]
@@ -108,15 +109,17 @@ fn conflation_keeps_the_newest_of_each_topic_only_while_slow() {
 }
 
 #[test]
-fn a_response_makes_room_at_the_cost_of_events_and_says_of_how_many() {
-    let limits = OutboundLimits { bytes_max: 6, frames_max: 16 };
+fn responses_take_no_room_from_events_nor_events_from_responses() {
+    let limits = OutboundLimits { bytes_max: 6, frames_max: 3 };
     let mut out = Outbound::default();
     for text in ["e1", "e2", "e3"] {
-        out.push_event(&event("a.b", text), policy(Lane::Events, Overflow::DropOldest, false), &limits);
+        assert_eq!(out.push_event(&event("a.b", text), PLAIN, &limits), Pushed::Queued);
     }
-    assert_eq!(out.push_control(Bytes::from_static(b"<r>"), &limits), Some(2));
-    assert_eq!(write(&mut out, 100), "<r>e3");
-    assert_eq!(out.take_dropped(&limits), Some(Dropped { count: 2, topics: vec!["a.b".into()] }));
+    for _ in 0..4 {
+        assert!(out.push_control(Bytes::from_static(b"<response>"), 100));
+    }
+    assert_eq!(out.control_bytes(), 40);
+    assert_eq!(write(&mut out, 100), "<response><response><response><response>e1e2e3");
     assert_eq!(out.held_bytes(), 0);
 }
 
@@ -127,7 +130,7 @@ fn nothing_leaves_behind_the_last_frame_however_far_it_is_out() {
         out.push_event(&event("a.b", "event"), PLAIN, &LIMITS);
         out.push_last(Bytes::from_static(b"last"));
         let mut sent = if first > 0 { write(&mut out, first) } else { String::new() };
-        assert_eq!(out.push_control(Bytes::from_static(b"late"), &LIMITS), Some(0));
+        assert!(out.push_control(Bytes::from_static(b"late"), 100));
         assert_eq!(out.push_event(&event("a.b", "late"), PLAIN, &LIMITS), Pushed::Dropped(1));
         out.push_last(Bytes::from_static(b"late"));
         sent += &write(&mut out, 100);
@@ -139,7 +142,7 @@ fn nothing_leaves_behind_the_last_frame_however_far_it_is_out() {
 #[test]
 fn conflation_keeps_to_the_limit_when_the_newest_is_larger() {
     let conflate = policy(Lane::Events, Overflow::Disconnect, true);
-    let limits = OutboundLimits { bytes_max: 8, frames_max: 16 };
+    let limits = OutboundLimits { bytes_max: 7, frames_max: 16 };
     let mut out = Outbound::default();
     for (topic, text) in [("a.a", "a1"), ("a.b", "b1"), ("a.c", "c1")] {
         out.push_event(&event(topic, text), conflate, &limits);
@@ -180,13 +183,8 @@ proptest! {
             match kind {
                 0 => {
                     let before = out.frames();
-                    match out.push_control(Bytes::from(text), &limits) {
-                        Some(count) => {
-                            prop_assert_eq!(out.frames() + count as usize, before + 1);
-                            dropped += count;
-                        }
-                        None => dropped += (before - out.frames()) as u32,
-                    }
+                    let fits = out.push_control(Bytes::from(text), 60);
+                    prop_assert_eq!(out.frames(), before + usize::from(fits));
                 }
                 1 | 2 => sent.push_str(&write(&mut out, size * 3)),
                 _ => {
@@ -205,7 +203,8 @@ proptest! {
                         // Others may have been dropped in vain; they are told all the same.
                         Pushed::Overflow => dropped += (before - out.frames()) as u32,
                     }
-                    prop_assert!(out.frames() <= limits.frames_max.max(before));
+                    let events = out.frames() - out.control_frames();
+                    prop_assert!(events <= limits.frames_max + 1, "one more may be partly out");
                 }
             }
             told += out.take_dropped(&limits).map_or(0, |dropped| dropped.count);
@@ -237,7 +236,7 @@ proptest! {
             match kind {
                 0 => {
                     let text = format!("<C{body}>");
-                    prop_assert_eq!(out.push_control(Bytes::from(text.clone()), &limits), Some(0));
+                    prop_assert!(out.push_control(Bytes::from(text.clone()), usize::MAX));
                     pushed[0].push(text);
                 }
                 1 | 2 => {

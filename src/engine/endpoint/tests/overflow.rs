@@ -1,6 +1,6 @@
 //! Slow consumers: what each policy does at the limit, and when the reactor's budget is used up.
 
-use super::peer::{PING, Seen, frame};
+use super::peer::{PING, Seen, frame, text};
 use super::scene::{CLOSE_S, Handed, Scene, seconds};
 use crate::base::{Metric, Reason};
 use crate::engine::conn::State;
@@ -61,8 +61,23 @@ fn conflation_keeps_the_newest_of_a_topic_while_the_consumer_is_slow() {
 }
 
 #[test]
-fn responses_and_pongs_that_are_not_read_close_too() {
+fn large_answers_to_what_was_asked_at_once_are_all_sent() {
     let mut scene = small();
+    let id = scene.connected();
+    let asked: Vec<u8> = (0..3).flat_map(|number| text(&format!("message {number}"))).collect();
+    scene.receive(id, asked);
+    for _ in 0..3 {
+        scene.respond(id, &"r".repeat(190));
+    }
+    assert_eq!(scene.reason(id), None);
+    assert!(!scene.endpoint.may_read(id), "nothing more is asked while they wait");
+    assert_eq!(scene.frames(id).len(), 3);
+    assert!(scene.endpoint.may_read(id));
+}
+
+#[test]
+fn responses_and_pongs_that_are_not_read_close_too() {
+    let mut scene = Scene::with(|settings| settings.outbound_total_max = 250);
     let id = scene.connected();
     for _ in 0..6 {
         scene.respond_unasked(id, &"r".repeat(48));
@@ -70,7 +85,7 @@ fn responses_and_pongs_that_are_not_read_close_too() {
     assert_eq!(scene.reason(id), Some(Reason::SlowConsumer));
 
     let id = scene.connected();
-    scene.respond_unasked(id, &"r".repeat(100));
+    scene.respond_unasked(id, &"r".repeat(130));
     scene.receive(id, [frame(PING, [b'p'; 125]), super::peer::close_frame(1000)].concat());
     assert_eq!(scene.reason(id), Some(Reason::SlowConsumer));
     scene.sent(id);
