@@ -33,7 +33,14 @@ use tally::Tally;
 use world::World;
 
 /// Seeds that once failed. They run whatever the environment says.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (11, "what was read waited for pongs and responses to be taken, and was never taken up again"),
+    (17, "the same, met in another way"),
+    (218, "a kept plain connection ended with its answer still waiting, and then once more"),
+    (243, "a conflated event overtook one of its topic that another subscription did not conflate"),
+    (255, "the same, met in another way"),
+    (344, "events that took the place of smaller ones passed the outbound limit"),
+];
 
 const SEEDS: u64 = 256;
 
@@ -102,7 +109,7 @@ fn every_seed_keeps_the_rules() {
         if failures.len() >= 10 {
             break;
         }
-        if (seed + 1 - from) % 1000 == 0 {
+        if (seed + 1 - from).is_multiple_of(1000) {
             println!("{} seeds", seed + 1 - from);
         }
     }
@@ -115,9 +122,9 @@ fn every_seed_keeps_the_rules() {
 
 #[test]
 fn seeds_that_once_failed_keep_the_rules() {
-    for seed in REGRESSIONS {
+    for (seed, was) in REGRESSIONS {
         if let Err(failure) = run(*seed, Mutation::Nothing, false) {
-            panic!("{failure}");
+            panic!("{was}: {failure}");
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Mutation {
     LoseClosed,
     LeakConnection,
     LoseReadiness,
+    /// A reactor sleeps without a look at what its turn set free.
+    SleepEarly,
 }
 
 impl Mutation {
@@ -36,6 +38,7 @@ impl Mutation {
         Mutation::LoseClosed,
         Mutation::LeakConnection,
         Mutation::LoseReadiness,
+        Mutation::SleepEarly,
     ];
 }
 

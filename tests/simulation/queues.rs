@@ -86,13 +86,13 @@ impl Queues {
         }
     }
 
-    pub fn to_reactor(&mut self, reactor: usize, message: ToReactor) -> Result<(), ToReactor> {
+    pub fn send_reactor(&mut self, reactor: usize, message: ToReactor) -> Result<(), ToReactor> {
         self.orders[reactor].push(message)?;
         self.reactors[reactor].is_asleep = false;
         Ok(())
     }
 
-    pub fn to_worker(&mut self, worker: usize, message: ToWorker) -> Result<(), ToWorker> {
+    pub fn send_worker(&mut self, worker: usize, message: ToWorker) -> Result<(), ToWorker> {
         self.messages[worker].push(message)?;
         self.workers[worker].is_asleep = false;
         Ok(())

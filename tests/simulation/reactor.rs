@@ -129,7 +129,7 @@ impl Reactor {
         while let Some(link) = floor.desk.backlog.pop_front() {
             let turn = floor.desk.next_reactor;
             floor.desk.next_reactor = (turn + 1) % floor.plan.reactors;
-            if turn == self.index || floor.queues.to_reactor(turn, ToReactor::Adopt(link)).is_err() {
+            if turn == self.index || floor.queues.send_reactor(turn, ToReactor::Adopt(link)).is_err() {
                 self.adopt(link, floor);
             }
         }
@@ -358,7 +358,9 @@ impl Reactor {
 
     /// How long the poll may wait: not at all while something is left to do.
     fn sleep(&mut self, floor: &mut Floor<'_>) {
-        self.take_readable();
+        if !floor.saboteur.strikes(Mutation::SleepEarly, 100) {
+            self.take_readable();
+        }
         let sleep = &mut floor.queues.reactors[self.index];
         sleep.is_asleep = self.ready.is_empty();
         if !sleep.is_asleep {

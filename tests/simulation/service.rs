@@ -46,10 +46,10 @@ impl World {
     fn tell(&mut self) -> bool {
         let back = match self.told.pop_front() {
             Some(Told::Reactor(reactor, message)) => {
-                self.queues.to_reactor(reactor, message).err().map(|back| Told::Reactor(reactor, back))
+                self.queues.send_reactor(reactor, message).err().map(|back| Told::Reactor(reactor, back))
             }
             Some(Told::Worker(worker, message)) => {
-                self.queues.to_worker(worker, message).err().map(|back| Told::Worker(worker, back))
+                self.queues.send_worker(worker, message).err().map(|back| Told::Worker(worker, back))
             }
             None => return false,
         };
@@ -64,7 +64,7 @@ impl World {
         let Some(request) = self.desk.requests.pop_front() else { return false };
         let order = Order::Answer { conn: request.conn, answer: Answer::text(200, "fine") };
         let reactor = usize::from(request.conn.reactor().0);
-        if self.queues.to_reactor(reactor, ToReactor::Orders(vec![order])).is_err() {
+        if self.queues.send_reactor(reactor, ToReactor::Orders(vec![order])).is_err() {
             self.desk.requests.push_front(request);
             return false;
         }
@@ -73,7 +73,7 @@ impl World {
 
     fn deliver_completion(&mut self) -> bool {
         let Some((worker, completion)) = self.held.completions.lock().pop_front() else { return false };
-        match self.queues.to_worker(usize::from(worker.0), ToWorker::Completion(completion)) {
+        match self.queues.send_worker(usize::from(worker.0), ToWorker::Completion(completion)) {
             Ok(()) => true,
             Err(ToWorker::Completion(back)) => {
                 self.held.completions.lock().push_front((worker, back));
@@ -120,7 +120,7 @@ impl World {
         });
         let emission = Emission { topic: "app.tick".into(), payload: payload.to_string().into(), retain: false };
         let worker = usize::from(owner("app.tick", self.plan.workers).0);
-        if self.queues.to_worker(worker, ToWorker::Emission(emission)).is_err() {
+        if self.queues.send_worker(worker, ToWorker::Emission(emission)).is_err() {
             // A full queue loses the events of a channel, as the real one does.
             self.say(format!("an event is lost, after {before}"));
         }

@@ -87,7 +87,7 @@ impl Worker {
             if orders.is_empty() {
                 continue;
             }
-            match floor.queues.to_reactor(index, ToReactor::Orders(std::mem::take(orders))) {
+            match floor.queues.send_reactor(index, ToReactor::Orders(std::mem::take(orders))) {
                 Ok(()) => {}
                 Err(ToReactor::Orders(back)) => {
                     *orders = back;
@@ -103,7 +103,7 @@ impl Worker {
                 continue;
             }
             let message = ToWorker::Peer(WorkerId(self.index as u16), message);
-            match floor.queues.to_worker(usize::from(to.0), message) {
+            match floor.queues.send_worker(usize::from(to.0), message) {
                 Ok(()) => {}
                 Err(ToWorker::Peer(_, message)) => kept.push((to, message)),
                 Err(_) => {}
