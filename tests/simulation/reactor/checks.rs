@@ -28,9 +28,16 @@ impl Reactor {
         for id in self.sockets.keys() {
             let Some(conn) = self.endpoint.connection(*id) else { continue };
             bytes += conn.outbound.bytes();
-            // One frame larger than the limit may wait alone, and the close frame always may.
-            let most = limits.bytes_max.max(floor.shadow.largest_frame) + 127;
-            assert!(conn.outbound.bytes() <= most, "{id}: {} bytes wait, {most} may", conn.outbound.bytes());
+            // Events have the limit, but for one that is larger and waits alone, and one that is
+            // partly out; the close frame always may wait.
+            let largest = floor.shadow.largest_frame;
+            let events = conn.outbound.bytes() - conn.outbound.control_bytes();
+            let most = limits.bytes_max.max(largest) + largest + 127;
+            assert!(events <= most, "{id}: {events} bytes of events wait, {most} may");
+            // Answers are bounded by what may be asked before the first of them is read, and what
+            // the server tells of its own accord is a few.
+            let (answers, most) = (conn.outbound.control_frames(), 2 * floor.plan.settings.in_flight_max as usize + 16);
+            assert!(answers <= most, "{id}: {answers} answers wait, {most} may");
             let frames = limits.frames_max + 2 * floor.plan.settings.in_flight_max as usize + 4;
             assert!(conn.outbound.frames() <= frames, "{id}: {} frames wait, {frames} may", conn.outbound.frames());
         }
