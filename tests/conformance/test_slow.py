@@ -160,7 +160,6 @@ async def test_a_client_that_asks_for_more_than_fits_and_never_reads_is_held_bac
             await client.ok("ping", {})
 
 
-@pytest.mark.xfail(strict=True, reason="answers of one turn that are more than the limit count as not read")
 @pytest.mark.deadline(60)
 async def test_a_client_that_reads_gets_every_answer_however_fast_it_asks(server):
     count = 300
