@@ -166,7 +166,7 @@ impl ServerBuilder {
                         StatusJob::Report { .. } => Ok(()),
                     },
                 }),
-                endpoint: endpoint(id, &config, &reactor_settings, &access, &reactor_counters[index]),
+                endpoint: endpoint(id, &config, &reactor_settings, &access, &reactor_counters),
                 counters: reactor_counters[index].clone(),
                 clock,
             };
@@ -323,10 +323,15 @@ fn endpoint(
     config: &Config,
     settings: &Arc<Settings>,
     access: &Arc<Access>,
-    counters: &Arc<Counters>,
+    counters: &[Arc<Counters>],
 ) -> Endpoint {
-    let policy = ThrottlePolicy::per_minute(config.rate_limit.handshake_failures);
-    Endpoint::new(id, settings.clone(), access.clone(), counters.clone(), Throttle::new(policy))
+    let policy = ThrottlePolicy::per_minute(config.rate_limit.handshake_failures, config.web_socket_server.io_threads);
+    let own = usize::from(id.0);
+    let throttle = Throttle::new(policy);
+    let mut endpoint = Endpoint::new(id, settings.clone(), access.clone(), counters[own].clone(), throttle);
+    let others = counters.iter().enumerate().filter(|(index, _)| *index != own);
+    endpoint.set_neighbours(others.map(|(_, counters)| counters.clone()).collect());
+    endpoint
 }
 
 /// Reads the keys file, and makes the first snapshot from it.

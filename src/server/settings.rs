@@ -24,7 +24,7 @@ pub fn reactor_settings(config: &Config) -> Settings {
         ping_interval: server.ping_interval,
         idle_timeout: server.idle_timeout,
         close_timeout: server.close_timeout,
-        connections_max: server.max_connections.div_ceil(reactors),
+        connections_max: server.max_connections,
         workers: server.thread_pool_size,
         protocols: server.protocols.iter().map(|name| Arc::from(name.as_str())).collect(),
         echo: server.echo,

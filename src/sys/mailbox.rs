@@ -108,6 +108,16 @@ impl ReactorSender {
 }
 
 impl ReactorReceiver {
+    /// Messages that wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next message, if one waits.
     pub fn try_recv(&self) -> Option<ToReactor> {
         self.queue.try_recv().ok()

@@ -56,7 +56,13 @@ impl Hydrogen {
     /// Events were dropped for a slow connection that has caught up.
     pub fn on_dropped(&mut self, conn: ConnId, dropped: &Dropped, now: Now, out: &mut Outbox<Peer>) {
         let topics: Vec<&str> = dropped.topics.iter().map(|topic| &**topic).collect();
-        self.tell(conn, "dropped", &json!({"dropped": dropped.count, "topics": topics}), now, out);
+        self.tell(
+            conn,
+            "dropped",
+            &json!({"dropped": dropped.count, "conflated": dropped.conflated, "topics": topics}),
+            now,
+            out,
+        );
     }
 
     /// A text message.

@@ -35,14 +35,16 @@ impl Default for ThrottlePolicy {
 }
 
 impl ThrottlePolicy {
-    /// So many failures in a minute are free; `None` for any number.
-    pub fn per_minute(failures: Option<u32>) -> ThrottlePolicy {
+    /// So many failures in a minute are let through, spread over so many tables; `None` for any
+    /// number.
+    pub fn per_minute(failures: Option<u32>, tables: usize) -> ThrottlePolicy {
         let usual = ThrottlePolicy::default();
         match failures {
             None => ThrottlePolicy { free_failures: u32::MAX, ..usual },
             Some(failures) => {
-                let forgive_after = Duration::from_secs(60) / failures.max(1);
-                ThrottlePolicy { free_failures: failures, forgive_after, ..usual }
+                let share = failures.div_ceil(u32::try_from(tables.max(1)).unwrap_or(u32::MAX)).max(1);
+                // The last of those that are let through begins the wait.
+                ThrottlePolicy { free_failures: share - 1, forgive_after: Duration::from_secs(60) / share, ..usual }
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::engine::work::{Batch, Item, Request, worker_of};
 pub struct Gauge {
     /// Open WebSocket connections.
     pub websockets: usize,
+    /// Open WebSocket connections of the other reactors.
+    pub elsewhere: usize,
     /// Bytes that wait in all outbound queues.
     pub outbound_bytes: usize,
     /// The server is stopping.

@@ -66,6 +66,11 @@ impl HttpPhase {
         self.requests > 0 && self.awaiting.is_none() && self.pending.is_none()
     }
 
+    /// Whether no byte of a request has come.
+    pub(super) fn is_unused(&self) -> bool {
+        self.requests == 0 && self.buffer.is_empty() && self.pending.is_none() && self.awaiting.is_none()
+    }
+
     /// Whether a request was answered, and no byte of the next is here.
     pub(super) fn is_between_requests(&self) -> bool {
         self.is_answered() && self.buffer.is_empty()
@@ -217,7 +222,7 @@ impl Connection {
     }
 
     /// Answers with a refusal, and reads nothing more.
-    fn refuse(&mut self, refusal: Refusal, cx: &mut Cx<'_>) {
+    pub(super) fn refuse(&mut self, refusal: Refusal, cx: &mut Cx<'_>) {
         cx.counters.inc(refusal.metric());
         cx.counters.inc(Metric::error(refusal.code()));
         let head_only = self.http().is_some_and(|http| http.head_only);

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::http::Refusal;
 use super::outbound::{EventFrame, Outbound, Policy, Pushed};
 use crate::base::{ConnId, Metric, Mono, Reason};
 use http::HttpPhase;
@@ -215,6 +216,26 @@ impl Connection {
         }
     }
 
+    /// Whether much waits that the socket was not offered yet.
+    pub fn is_pressed(&self, size: usize, bytes_max: usize) -> bool {
+        let waiting = self.outbound.bytes();
+        waiting > 0 && waiting + size > bytes_max && !self.outbound.is_blocked()
+    }
+
+    /// There is no place for it: it is answered without being heard.
+    pub fn refuse_unheard(&mut self, cx: &mut Cx<'_>) {
+        self.enter(Event::RequestComplete, cx);
+        self.refuse(Refusal::ServerFull(verify::RETRY_MS), cx);
+    }
+
+    /// The server stops now.
+    pub fn on_cut(&mut self, cx: &mut Cx<'_>) {
+        match &self.phase {
+            Phase::WebSocket(_) => self.on_websocket_gone(Event::SocketError, Reason::Draining, cx),
+            Phase::Http(_) | Phase::Discard => self.on_socket_error(SocketFault::Reset, cx),
+        }
+    }
+
     /// The server is stopping.
     pub fn on_drain(&mut self, cx: &mut Cx<'_>) {
         match &self.phase {
@@ -222,6 +243,8 @@ impl Connection {
             Phase::Http(http) if http.is_between_requests() && self.state == State::Connecting => {
                 self.end_http(Reason::HttpDone, cx);
             }
+            // Whoever asked for nothing yet has nothing to wait for.
+            Phase::Http(http) if http.is_unused() => self.finish_http(Event::HttpDone, Reason::HttpDone, cx),
             Phase::Http(_) => self.close_after_answer(),
             Phase::Discard => {}
         }
@@ -238,9 +261,10 @@ impl Connection {
         }
     }
 
-    /// Queues an event. Returns how many bytes more wait than before.
+    /// Queues an event as its subscription's policy says.
     pub fn push_event(&mut self, event: &Arc<EventFrame>, policy: Policy, cx: &mut Cx<'_>) {
         if !self.state.is_open() || self.ending.is_some() {
+            cx.counters.inc(Metric::EVENTS_DROPPED.at(2));
             return;
         }
         let limits = cx.outbound_limits();

@@ -32,7 +32,7 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Until a close handshake must be finished.
     pub close_timeout: Duration,
-    /// WebSocket connections of this reactor.
+    /// WebSocket connections of all reactors together.
     pub connections_max: usize,
     /// Worker threads.
     pub workers: usize,

@@ -26,7 +26,7 @@ pub(super) struct Admission {
 }
 
 /// When clients that meet a full or stopping server are asked to come back, in milliseconds.
-const RETRY_MS: u64 = 5_000;
+pub(super) const RETRY_MS: u64 = 5_000;
 
 pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Verdict, Refusal> {
     check_block(address, None, cx)?;
@@ -41,7 +41,7 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
     }
     let (dialect, protocol) = cx.settings.choose_dialect(&upgrade.protocols, &head.path).ok_or(Refusal::NotFound)?;
     check_origin(&upgrade, head, cx.settings)?;
-    if cx.gauge.websockets >= cx.settings.connections_max {
+    if cx.gauge.websockets + cx.gauge.elsewhere >= cx.settings.connections_max {
         return Err(Refusal::ServerFull(RETRY_MS));
     }
     let identity = match dialect {

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use super::auth::{Access, Throttle};
 use super::conn::{Connection, Cx, Gauge, Settings, SocketFault, State};
 use super::outbound::Policy;
+use super::topic::Target;
 use super::work::{Batch, Item, Order, Request, worker_of};
-use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Reason, WorkerId};
+use crate::base::{ConnId, Counters, DialectId, Metric, Mono, Now, ReactorId, Reason, WorkerId};
 use around::Surroundings;
 use table::{Slot, Table};
 
@@ -39,6 +40,28 @@ pub struct Endpoint {
     finished: Vec<ConnId>,
     /// Workers whose queue is full: their connections are not read from.
     stalled: Vec<Stall>,
+    /// A broadcast that waits until its next target was written to.
+    interrupted: Option<Broadcast>,
+    /// The counters of the other reactors: the connection limit is for all together.
+    neighbours: Vec<Arc<Counters>>,
+}
+
+/// Whether all orders were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// They were.
+    All,
+    /// What waits is to be written first.
+    Pressed,
+}
+
+/// A broadcast that is under way.
+#[derive(Debug)]
+struct Broadcast {
+    event: Arc<super::outbound::EventFrame>,
+    targets: Arc<[Target]>,
+    next: usize,
+    is_resumed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -78,20 +101,34 @@ impl Endpoint {
             readable: Vec::new(),
             finished: Vec::new(),
             stalled: (0..workers).map(|_| Stall::default()).collect(),
+            interrupted: None,
+            neighbours: Vec::new(),
         }
+    }
+
+    /// Tells of the other reactors, whose connections count towards the limit too.
+    pub fn set_neighbours(&mut self, counters: Vec<Arc<Counters>>) {
+        self.neighbours = counters;
     }
 
     /// A socket was accepted. `None` if there is no place for it: it is to be closed at once.
     pub fn on_accept(&mut self, address: SocketAddr, now: Now) -> Option<ConnId> {
-        if self.table.len() >= self.around.settings.connections_max + SPARE_SOCKETS {
+        let most = self.around.settings.connections_max + SPARE_SOCKETS;
+        if self.table.len() >= most + SPARE_SOCKETS {
             self.around.counters.inc(Metric::ACCEPT_DROPPED);
             return None;
         }
+        self.count_neighbours();
         let id = self.table.reserve();
+        let is_over = self.table.len() >= most;
         let mut cx = self.around.cx(now);
         let conn = Connection::new(id, address, &mut cx);
         self.table.fill(id, conn);
-        self.with(id, now, |_, _| ());
+        self.with(id, now, |conn, cx| {
+            if is_over {
+                conn.refuse_unheard(cx);
+            }
+        });
         Some(id)
     }
 
@@ -110,9 +147,22 @@ impl Endpoint {
         self.with(id, now, |conn, cx| conn.on_socket_error(fault, cx));
     }
 
-    /// Orders from workers and services.
+    /// Orders from workers and services, all of them.
     pub fn on_orders(&mut self, orders: impl IntoIterator<Item = Order>, now: Now) {
-        for order in orders {
+        let mut orders = orders.into_iter();
+        while self.take_orders(&mut orders, now) == Taken::Pressed {}
+    }
+
+    /// Orders from workers and services. Stops with [`Taken::Pressed`] when a connection whose socket
+    /// was not found full has much waiting: it is to be written to before more is taken, by calling
+    /// this again. Else a burst would be held against a peer that reads.
+    pub fn take_orders(&mut self, orders: &mut impl Iterator<Item = Order>, now: Now) -> Taken {
+        if let Some(rest) = self.interrupted.take()
+            && self.broadcast(rest, now) == Taken::Pressed
+        {
+            return Taken::Pressed;
+        }
+        while let Some(order) = orders.next() {
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
                 Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {
@@ -128,11 +178,10 @@ impl Endpoint {
                     conn.on_resume(cx);
                 }),
                 Order::Broadcast { event, targets, published_at } => {
-                    for target in &*targets {
-                        let policy = target.policy();
-                        self.push_event(target.conn, &event, policy, now);
-                    }
                     self.around.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
+                    if self.broadcast(Broadcast { event, targets, next: 0, is_resumed: false }, now) == Taken::Pressed {
+                        return Taken::Pressed;
+                    }
                 }
                 Order::Close { conn, reason, text } => {
                     self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
@@ -140,6 +189,26 @@ impl Endpoint {
                 Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
             }
         }
+        Taken::All
+    }
+
+    /// Hands an event to its targets, from the next one on.
+    fn broadcast(&mut self, mut rest: Broadcast, now: Now) -> Taken {
+        let size = rest.event.frame.len();
+        let half = self.around.settings.outbound.bytes_max / 2;
+        while let Some(target) = rest.targets.get(rest.next) {
+            // The one that the last call stopped at was written to meanwhile.
+            let may_stop = !std::mem::take(&mut rest.is_resumed);
+            if may_stop && self.table.get(target.conn).is_some_and(|conn| conn.is_pressed(size, half)) {
+                rest.is_resumed = true;
+                self.interrupted = Some(rest);
+                return Taken::Pressed;
+            }
+            let (conn, policy) = (target.conn, target.policy());
+            self.push_event(conn, &rest.event, policy, now);
+            rest.next += 1;
+        }
+        Taken::All
     }
 
     /// The hot path of a broadcast: no deadline changes, so nothing but the write is looked after.
@@ -160,6 +229,16 @@ impl Endpoint {
         }
     }
 
+    /// How many connections the other reactors have: looked at when sockets come, not for each message.
+    fn count_neighbours(&mut self) {
+        let open = |counters: &Arc<Counters>| -> u64 {
+            let of =
+                |metric: Metric| (0..DialectId::ALL.len()).map(|index| counters.value(metric.at(index))).sum::<u64>();
+            of(Metric::DIALECT_OPENED).saturating_sub(of(Metric::DIALECT_CLOSED))
+        };
+        self.around.gauge.elsewhere = self.neighbours.iter().map(open).sum::<u64>() as usize;
+    }
+
     /// Keys, permissions or blocks changed.
     pub fn on_access(&mut self, access: Arc<Access>) {
         self.around.access = access;
@@ -170,6 +249,13 @@ impl Endpoint {
         self.around.gauge.draining = true;
         for id in self.table.ids() {
             self.with(id, now, |conn, cx| conn.on_drain(cx));
+        }
+    }
+
+    /// The server stops now: whoever is left is cut off.
+    pub fn on_cut(&mut self, now: Now) {
+        for id in self.table.ids() {
+            self.with(id, now, |conn, cx| conn.on_cut(cx));
         }
     }
 
@@ -236,16 +322,15 @@ impl Endpoint {
     /// A connection that is over. Its slot is free after this.
     pub fn poll_finished(&mut self, now: Now) -> Option<Finished> {
         let id = self.finished.pop()?;
+        let told = self.table.slot(id)?.told;
         let conn = self.table.remove(id)?;
         let reason = conn.reason().unwrap_or(Reason::Internal);
         if let Some(dialect) = conn.dialect() {
             self.around.gauge.websockets -= 1;
             self.around.counters.inc(Metric::DIALECT_CLOSED.at(dialect as usize));
-            let worker = usize::from(worker_of(id, self.around.batches.len()).0);
-            if self.around.batches[worker].items.is_empty() {
-                self.around.batches[worker].read_at = now.mono;
+            if !told {
+                self.around.cx(now).submit(id, Item::Closed { conn: id, reason });
             }
-            self.around.batches[worker].items.push(Item::Closed { conn: id, reason });
         }
         let waiting = conn.outbound.bytes();
         self.around.gauge.outbound_bytes -= waiting;
@@ -325,6 +410,14 @@ impl Endpoint {
             && slot.conn.state().is_open()
         {
             cx.submit(id, Item::Dropped { conn: id, dropped: Box::new(dropped) });
+        }
+        // A peer that does not read makes a long close of it. Its worker knows at once, so that
+        // events are no longer counted as on their way to it.
+        let reason = slot.conn.reason().filter(|reason| *reason == Reason::SlowConsumer);
+        if let Some(reason) = reason
+            && !std::mem::replace(&mut slot.told, true)
+        {
+            cx.submit(id, Item::Closed { conn: id, reason });
         }
         let after = slot.conn.outbound.bytes();
         self.around.gauge.outbound_bytes = self.around.gauge.outbound_bytes + after - before;

@@ -15,6 +15,8 @@ pub(super) struct Slot {
     pub held: bool,
     /// It was found that its worker takes no more.
     pub stalled: bool,
+    /// Its worker knows that it is closing.
+    pub told: bool,
     /// It waits in the list of those that are over.
     pub finished: bool,
 }
@@ -57,7 +59,15 @@ impl Table {
     }
 
     pub(super) fn fill(&mut self, id: ConnId, conn: Connection) {
-        let slot = Slot { conn, wake_at: Slot::NO_WAKE, dirty: false, held: false, stalled: false, finished: false };
+        let slot = Slot {
+            conn,
+            wake_at: Slot::NO_WAKE,
+            dirty: false,
+            held: false,
+            stalled: false,
+            finished: false,
+            told: false,
+        };
         self.places[id.slot()].slot = Some(Box::new(slot));
         self.len += 1;
     }

@@ -113,8 +113,9 @@ impl LaneQueue {
         self.uncount(index);
         let entry = self.entries.remove(index)?;
         self.forget(&entry, self.front + index as u64);
-        // Those behind moved up by one.
-        for (offset, entry) in self.entries.iter().enumerate().skip(index) {
+        // Those behind moved up by one, which concerns nobody where nothing is conflated.
+        let behind = if self.newest.is_empty() { self.entries.len() } else { index };
+        for (offset, entry) in self.entries.iter().enumerate().skip(behind) {
             if let Payload::Event(event) = &entry.payload
                 && entry.conflate
                 && let Some(number) = self.newest.get_mut(&event.topic)

@@ -111,8 +111,10 @@ impl Entry {
 /// Events dropped and not yet told to the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// How many.
+    /// How many did not fit.
     pub count: u64,
+    /// How many gave their place to a newer one of their topic.
+    pub conflated: u64,
     /// Of which topics: the first few.
     pub topics: Vec<Arc<str>>,
 }
@@ -199,6 +201,8 @@ impl Outbound {
                 match queues.lanes[lane as usize].replace(entry) {
                     Ok(change) => {
                         queues.bytes = queues.bytes + change.added - change.removed;
+                        queues.dropped.conflated += 1;
+                        queues.dropped.name(&event.topic);
                         return Pushed::Conflated;
                     }
                     Err(back) => entry = back,
@@ -301,7 +305,7 @@ impl Outbound {
             }
             queues.frames -= 1;
         }
-        if queues.frames == 0 && queues.dropped.count == 0 {
+        if queues.frames == 0 && queues.dropped.is_empty() {
             self.queues = None;
         }
     }
@@ -310,7 +314,7 @@ impl Outbound {
     /// limit waits.
     pub fn take_dropped(&mut self, limits: &OutboundLimits) -> Option<Dropped> {
         let queues = self.queues.as_mut()?;
-        if queues.dropped.count == 0 || !queues.has_bytes(limits.bytes_max - limits.bytes_max / 4, limits) {
+        if queues.dropped.is_empty() || !queues.has_bytes(limits.bytes_max - limits.bytes_max / 4, limits) {
             return None;
         }
         let dropped = std::mem::take(&mut queues.dropped);

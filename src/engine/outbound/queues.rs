@@ -1,5 +1,7 @@
 //! The three lanes of one connection, what they hold together, and how room is made in them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::lane::LaneQueue;
@@ -59,13 +61,23 @@ impl Queues {
 }
 
 impl Dropped {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0 && self.conflated == 0
+    }
+
     pub(super) fn add(&mut self, entry: &Entry) {
         self.count += 1;
-        if let Payload::Event(event) = &entry.payload
-            && self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED
-            && !self.topics.iter().any(|topic| **topic == *event.topic)
+        if let Payload::Event(event) = &entry.payload {
+            self.name(&event.topic);
+        }
+    }
+
+    /// Takes note of a topic: the first few are told.
+    pub(super) fn name(&mut self, topic: &Arc<str>) {
+        if self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED
+            && !self.topics.iter().any(|known| *known == *topic)
         {
-            self.topics.push(event.topic.clone());
+            self.topics.push(topic.clone());
         }
     }
 }

@@ -66,7 +66,7 @@ fn overflow_does_what_the_policy_says() {
     assert_eq!(out.push_event(&event("a.b", "e5"), PLAIN, &limits), Pushed::Dropped(1));
     assert_eq!(out.take_dropped(&limits), None);
     assert_eq!(write(&mut out, 100), "e3e4e5");
-    assert_eq!(out.take_dropped(&limits), Some(Dropped { count: 2, topics: vec!["a.b".into()] }));
+    assert_eq!(out.take_dropped(&limits), Some(Dropped { count: 2, conflated: 0, topics: vec!["a.b".into()] }));
     assert_eq!(out.take_dropped(&limits), None);
 
     for text in ["e1", "e2", "e3"] {

@@ -18,6 +18,9 @@ use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MS};
 use crate::base::{Counters, Metric, Mono, Now, ReactorId};
 use crate::sys::mailbox::{ReactorSender, ToReactor};
 
+/// How often the log is told that no descriptor is left.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Connections that the kernel keeps while they wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -55,6 +58,10 @@ pub(super) struct Acceptor {
     /// All reactors: accepted sockets are handed out in turn.
     reactors: Vec<ReactorSender>,
     next: usize,
+    /// The listener that this turn began with.
+    first: usize,
+    /// When the log was last told of a rest.
+    told_at: Option<Mono>,
     reserve: Option<File>,
     is_ready: bool,
     rests_until: Option<Mono>,
@@ -82,6 +89,8 @@ impl Acceptor {
             listeners: own,
             reactors,
             next: 0,
+            first: 0,
+            told_at: None,
             reserve,
             is_ready: false,
             rests_until: None,
@@ -102,14 +111,6 @@ impl Acceptor {
         self.rests_until
     }
 
-    pub(super) fn close(&mut self, registry: &Registry) {
-        for mut listener in self.listeners.drain(..) {
-            let _ = registry.deregister(&mut listener);
-        }
-        self.is_ready = false;
-        self.rests_until = None;
-    }
-
     /// Accepts up to a batch; those for this reactor go to `own`.
     pub(super) fn accept(&mut self, now: Now, counters: &Counters, own: &mut Vec<(TcpStream, SocketAddr)>) {
         if self.rests_until.is_some_and(|until| until <= now.mono) {
@@ -123,7 +124,10 @@ impl Acceptor {
             return;
         }
         let mut left = ACCEPT_BATCH;
-        for index in 0..self.listeners.len() {
+        // Each turn begins with another listener, so that a busy one starves no other.
+        self.first = (self.first + 1) % self.listeners.len().max(1);
+        for offset in 0..self.listeners.len() {
+            let index = (self.first + offset) % self.listeners.len();
             while left > 0 {
                 match self.listeners[index].accept() {
                     Ok((stream, address)) => {
@@ -173,7 +177,10 @@ impl Acceptor {
             }
             self.reserve = File::open("/dev/null").ok();
         }
-        log::warn!("no descriptor is left: accepting rests for {ACCEPT_PAUSE_MS} ms");
+        if self.told_at.is_none_or(|at| now.mono.since(at) >= TELL_INTERVAL) {
+            self.told_at = Some(now.mono);
+            log::warn!("no descriptor is left: accepting rests, {ACCEPT_PAUSE_MS} ms at a time");
+        }
         self.rests_until = Some(now.mono.after(Duration::from_millis(ACCEPT_PAUSE_MS)));
     }
 }

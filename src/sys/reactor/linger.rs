@@ -42,7 +42,7 @@ impl Lingering {
     /// Some of them are ready.
     pub(super) fn on_ready(&mut self, buffer: &mut [u8]) {
         self.sockets.retain_mut(|(_, socket)| {
-            socket.flush_tls();
+            socket.shutdown();
             for _ in 0..READS_AT_ONCE {
                 match socket.read(buffer) {
                     Ok(ReadOutcome::Bytes(..)) => {}

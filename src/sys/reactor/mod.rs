@@ -22,7 +22,7 @@ use super::mailbox::{ReactorReceiver, ReactorSender, ToReactor, WorkerSender};
 use crate::base::limits::{POLL_EVENTS, READ_BUDGET_PER_TURN, READ_BUFFER, WRITE_SLICES};
 use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, WorkerId};
 use crate::engine::conn::SocketFault;
-use crate::engine::endpoint::Endpoint;
+use crate::engine::endpoint::{Endpoint, Taken};
 use crate::engine::work::Request;
 use accept::Acceptor;
 use linger::Lingering;
@@ -151,13 +151,17 @@ impl<P: Send> Reactor<P> {
         self.inbox.is_awake();
         self.counters.inc(Metric::TURNS);
         let now = self.clock.now();
+        let mut lingering = false;
         for event in events {
             match event.token() {
                 WAKE => {}
-                LINGER => self.lingering.on_ready(&mut self.buffer),
+                LINGER => lingering = true,
                 token if token.0 as u64 > LISTENER_TOKENS => self.acceptor.on_ready(),
                 token => self.on_socket_event(ConnId::from_u64(token.0 as u64), event, now),
             }
+        }
+        if lingering {
+            self.lingering.on_ready(&mut self.buffer);
         }
         self.accept(now);
         self.drain_inbox(now);
@@ -215,18 +219,26 @@ impl<P: Send> Reactor<P> {
     }
 
     fn drain_inbox(&mut self, now: Now) {
-        while let Some(message) = self.inbox.try_recv() {
+        // What comes while this is done has the next turn: sockets wait too.
+        for _ in 0..self.inbox.len() {
+            let Some(message) = self.inbox.try_recv() else { break };
             match message {
-                ToReactor::Orders(orders) => self.endpoint.on_orders(orders, now),
+                ToReactor::Orders(orders) => {
+                    let mut orders = orders.into_iter();
+                    while self.endpoint.take_orders(&mut orders, now) == Taken::Pressed {
+                        self.flush(now);
+                    }
+                }
                 ToReactor::Adopt(stream, address) => {
                     self.adopt(mio::net::TcpStream::from_std(stream), address, now);
                 }
                 ToReactor::Access(access) => self.endpoint.on_access(access),
-                ToReactor::Drain => {
-                    self.acceptor.close(self.poll.registry());
-                    self.endpoint.on_drain(now);
+                // The listeners stay: who comes now is told that the server is stopping.
+                ToReactor::Drain => self.endpoint.on_drain(now),
+                ToReactor::Stop => {
+                    self.endpoint.on_cut(now);
+                    self.stop = true;
                 }
-                ToReactor::Stop => self.stop = true,
                 ToReactor::Check(count) => {
                     count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 }

@@ -131,11 +131,15 @@ impl Socket {
         }
     }
 
-    /// Ends the writing side.
+    /// Ends the writing side, as soon as everything is out: to be called again until then.
     pub(super) fn shutdown(&mut self) {
         if let Some(session) = &mut self.tls {
             session.send_close_notify();
             let _ = write_tls(session, &mut self.stream);
+            // The last words are still in the session: the stream ends behind them.
+            if session.wants_write() {
+                return;
+            }
         }
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }

@@ -56,8 +56,11 @@ fn commands_under_way_are_answered_before_the_close() {
 #[test]
 fn handshakes_are_refused_and_plain_requests_answered_for_the_last_time() {
     let mut scene = Scene::new();
-    let (quiet, waiting) = (scene.accept(), scene.verifying());
+    let (silent, waiting) = (scene.accept(), scene.verifying());
     scene.endpoint.on_drain(scene.now);
+    // Who has asked for nothing has nothing to wait for.
+    scene.expect_end(silent, Reason::HttpDone);
+    let quiet = scene.accept();
     scene.receive(quiet, upgrade(&format!("Authorization: Key {}\r\n", Key::Good.token())));
     let reply = scene.reply(quiet);
     assert_eq!((reply.status, &*reply.code(), reply.header("Retry-After")), (503, "draining", Some("5")));

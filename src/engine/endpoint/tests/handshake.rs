@@ -122,8 +122,19 @@ fn a_full_server_says_so_and_still_answers_plain_requests() {
 fn sockets_beyond_the_limit_and_the_spare_ones_are_dropped() {
     let mut scene = Scene::with(|settings| settings.connections_max = 2);
     let ids: Vec<ConnId> = (0..2 + 256).map(|_| scene.accept()).collect();
+    // Beyond that a socket is answered without being heard.
+    let unheard = scene.accept();
+    let reply = scene.reply(unheard);
+    assert_eq!((reply.status, &*reply.code(), reply.header("Retry-After")), (503, "server_full", Some("5")));
+    scene.expect_end(unheard, Reason::ServerFull);
+    // And beyond what waits to be answered so, it is dropped.
+    let waiting: Vec<ConnId> = (0..256).map(|_| scene.accept()).collect();
     assert_eq!(scene.endpoint.on_accept(scene.address, scene.now), None);
     assert_eq!(scene.count(Metric::ACCEPT_DROPPED), 1);
+    for id in waiting {
+        scene.reset(id);
+        scene.expect_end(id, Reason::HandshakeError);
+    }
     scene.eof(ids[0]);
     scene.expect_end(ids[0], Reason::HandshakeEof);
     assert_eq!(scene.accept().slot(), ids[0].slot());

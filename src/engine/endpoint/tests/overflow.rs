@@ -4,7 +4,9 @@ use super::peer::{PING, Seen, frame, text};
 use super::scene::{CLOSE_S, Handed, Scene, seconds};
 use crate::base::{Metric, Reason};
 use crate::engine::conn::State;
+use crate::engine::endpoint::Taken;
 use crate::engine::outbound::{OutboundLimits, Overflow};
+use crate::engine::work::Order;
 
 fn small() -> Scene {
     Scene::with(|settings| settings.outbound = OutboundLimits { bytes_max: 200, frames_max: 50 })
@@ -110,4 +112,23 @@ fn when_all_queues_together_hold_too_much_each_may_hold_less() {
     assert_eq!(scene.reason(two), Some(Reason::SlowConsumer));
     scene.broadcast(&[one], "a.b", &block, Overflow::Disconnect, false);
     assert_eq!(scene.reason(one), Some(Reason::SlowConsumer));
+}
+
+#[test]
+fn a_burst_is_not_held_against_a_peer_that_was_not_written_to() {
+    let mut scene = small();
+    let (id, other) = (scene.connected(), scene.connected());
+    let orders: Vec<Order> = (0..20).map(|number| scene.event(&[id, other], "a.b", &format!("{number:060}"))).collect();
+    let mut orders = orders.into_iter();
+    let (mut sent, mut pauses) = (Vec::new(), 0);
+    while scene.endpoint.take_orders(&mut orders, scene.now) == Taken::Pressed {
+        pauses += 1;
+        sent.extend(scene.sent(id));
+        scene.sent(other);
+    }
+    sent.extend(scene.sent(id));
+    assert!(pauses > 3, "{pauses}");
+    let texts: Vec<Seen> = (0..20).map(|number| Seen::Text(format!("{number:060}"))).collect();
+    assert_eq!(super::peer::frames_of(&sent), texts, "all of them, in order, once");
+    assert_eq!((scene.reason(id), scene.reason(other)), (None, None));
 }

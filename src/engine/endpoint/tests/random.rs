@@ -273,7 +273,9 @@ impl World {
             Handed::Dropped(..) => {}
             Handed::Closed(_, reason) => {
                 peer.closed = true;
-                assert!(self.over.contains(&id) && self.scene.count(Metric::closed(reason)) > 0);
+                // Of a slow consumer the worker hears before its close handshake is over.
+                let is_over = self.over.contains(&id) && self.scene.count(Metric::closed(reason)) > 0;
+                assert!(is_over || reason == Reason::SlowConsumer);
             }
         }
     }

@@ -191,6 +191,14 @@ impl Scene {
         self.order(Order::Broadcast { event: Arc::new(event), targets: targets.into(), published_at });
     }
 
+    /// The order for an event that disconnects who does not read.
+    pub fn event(&self, ids: &[ConnId], topic: &str, text: &str) -> Order {
+        let event = EventFrame { frame: ws::encoder::text(text.as_bytes()), topic: topic.into(), low_priority: false };
+        let flags = TargetFlags::default();
+        let targets: Vec<Target> = ids.iter().map(|conn| Target { conn: *conn, flags }).collect();
+        Order::Broadcast { event: Arc::new(event), targets: targets.into(), published_at: self.now.mono }
+    }
+
     /// Lets time pass in steps of a tenth of a second, as a poll loop with other things to do would.
     pub fn pass(&mut self, wait: Duration) {
         let end = self.now.mono.after(wait);
