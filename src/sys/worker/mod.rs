@@ -189,3 +189,6 @@ impl<S: Shard> Worker<S> {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;
