@@ -49,7 +49,8 @@ pub fn run(args: Args) -> Result<(), Stop> {
     if !findings.problems.is_empty() {
         return Err(Stop::silent(Exit::Usage));
     }
-    summary::print(file.as_deref(), &loaded.config, &keys, now)
+    let is_first = !keys_file(&loaded.config.data_dir).exists();
+    summary::print(file.as_deref(), &loaded.config, (!is_first).then_some(keys.as_slice()), now)
 }
 
 #[derive(Default)]
@@ -75,9 +76,15 @@ impl Findings {
             self.problems.push(format!("Logging.File: cannot write {}: {error}", file.display()));
         }
         let shared = self.shared_key(config);
-        let keys = self.keys(&keys_file(&config.data_dir), shared.as_ref());
+        let file = keys_file(&config.data_dir);
+        let keys = self.keys(&file, shared.as_ref());
         let needs_keys = config.web_socket_server.auth_required;
-        if needs_keys && config.web_socket_server.key.is_none() && !keys.iter().any(|key| is_good(key, now)) {
+        // Without a file the first start makes one, with an administrator's key.
+        if file.exists()
+            && needs_keys
+            && config.web_socket_server.key.is_none()
+            && !keys.iter().any(|key| is_good(key, now))
+        {
             self.warnings.push("there is no good key, so nobody can connect: hydrogen key create makes one".into());
         }
         keys

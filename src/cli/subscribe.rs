@@ -40,6 +40,9 @@ pub struct Args {
     /// What happens when this client is too slow
     #[arg(long, value_name = "POLICY")]
     overflow: Option<Overflow>,
+    /// Whether these events go with those of other subscriptions, or behind them
+    #[arg(long, value_name = "PRIORITY")]
+    priority: Option<Lane>,
     /// End after this many events
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -93,6 +96,21 @@ impl Overflow {
         match self {
             Overflow::Disconnect => "disconnect",
             Overflow::DropOldest => "drop_oldest",
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Lane {
+    Normal,
+    Bulk,
+}
+
+impl Lane {
+    fn as_str(self) -> &'static str {
+        match self {
+            Lane::Normal => "normal",
+            Lane::Bulk => "bulk",
         }
     }
 }
@@ -153,6 +171,9 @@ fn build(args: Args) -> Result<Plan, Stop> {
     }
     if let Some(overflow) = args.overflow {
         data.push_str(&format!(",\"overflow\":\"{}\"", overflow.as_str()));
+    }
+    if let Some(lane) = args.priority {
+        data.push_str(&format!(",\"priority\":\"{}\"", lane.as_str()));
     }
     data.push('}');
     Ok(Plan {

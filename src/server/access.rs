@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::build::StartError;
+use super::first_start::keys_path;
 use super::status::StatusSource;
 use super::watch::Watchdog;
 use crate::base::{Code, Error, WorkerId};
+use crate::config::Config;
 use crate::dialect::hydrogen::Peer;
-use crate::engine::auth::{Access, BlockList};
+use crate::engine::auth::{Access, BlockList, Permissions, SharedKey};
 use crate::engine::channel::CompletionSink;
 use crate::engine::channel::Emitter;
 use crate::engine::work::{Completion, Control, Notice};
@@ -101,6 +104,7 @@ impl Keeper {
     /// From now on nobody is let in but by this snapshot.
     fn swap_at_reactors(&mut self, access: Access) {
         self.access = Arc::new(access);
+        self.status.on_access(self.access.clone());
         for reactor in &self.reactors {
             reactor.send(ToReactor::Access(self.access.clone()));
         }
@@ -139,9 +143,38 @@ impl Keeper {
 
     fn swap_blocks(&mut self, list: Result<BlockList, Error>, said: &serde_json::Value) -> Result<Box<str>, Error> {
         let blocks = list?;
-        self.status.on_blocks(blocks.len());
         let keys = self.access.keys.clone();
         self.swap_at_reactors(Access { keys, blocks });
         Ok(said.to_string().into())
     }
+}
+
+/// Reads the keys file, and makes the first snapshot from it.
+pub(super) fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), StartError> {
+    let shared = match &config.web_socket_server.key {
+        None => None,
+        Some(key) => {
+            // Hydrogen's own key opened everything but administration.
+            let all = ["connect", "subscribe:>", "publish:>", "call:>", "subscribe:system.>", "call:network.>"];
+            let permissions = Permissions::parse(&all).map_err(|error| StartError::Key(error.to_string()))?;
+            let shared = SharedKey::parse(key.expose(), permissions)
+                .map_err(|why| StartError::Key(format!("WebSocketServer.Key: {why}")))?;
+            if shared.is_short() {
+                log::warn!("WebSocketServer.Key is short: make keys of 256 bits with `hydrogen key create`");
+            }
+            Some(shared)
+        }
+    };
+    let mut watcher = Watcher::new(keys_path(&config.data_dir), shared);
+    let keys = match watcher.poll() {
+        Some(Ok((keys, warning))) => {
+            if let Some(warning) = warning {
+                log::warn!("{warning}");
+            }
+            keys
+        }
+        Some(Err(error)) => return Err(StartError::Keys(error)),
+        None => return Err(StartError::Key("the keys file was not read".to_owned())),
+    };
+    Ok((watcher, Arc::new(Access { keys: Arc::new(keys), blocks: Default::default() })))
 }

@@ -4,35 +4,34 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::bounded;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::access::{Keeper, KeeperQueue, ToKeeper};
+use super::access::{Keeper, KeeperQueue, ToKeeper, load_access};
 use super::delivery::{StatusJob, StatusQueue, Workers};
-use super::first_start::{keys_path, make_data_dir};
+use super::first_start::make_data_dir;
+use super::health::{self, Health, OnLoss};
 use super::routes::{Service, serve};
 use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds};
 use super::shard::Dialects;
 use super::status::{About, StatusSource};
 use super::stop::{Server, Threads};
-use super::watch::Watchdog;
-use crate::base::counters::Registry;
-use crate::base::{Counters, DialectId, ReactorId, WorkerId};
+use super::watch::{Beat, Watchdog};
+use super::wiring::Wiring;
+use crate::base::{Counters, DialectId, Metric, ReactorId, WorkerId};
 use crate::config::{Config, SecureMode};
 use crate::dialect::hydrogen::system::{self, SystemChannel};
 use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Peer, Reports};
-use crate::engine::auth::{Access, Permissions, SharedKey, Throttle, ThrottlePolicy};
+use crate::engine::auth::{Access, Throttle, ThrottlePolicy};
 use crate::engine::channel::{Channel, CompletionSink, Emitter, EventSink};
 use crate::engine::conn::Settings;
 use crate::engine::endpoint::Endpoint;
 use crate::sys::clock::Clock;
-use crate::sys::keyfile::{KeyFileError, Watcher};
-use crate::sys::mailbox::{
-    MESSAGE_BATCHES, ReactorReceiver, ReactorSender, Reactors, WorkerReceiver, WorkerSender, reactor_mailbox,
-    worker_mailbox,
-};
+use crate::sys::keyfile::KeyFileError;
+use crate::sys::mailbox::{MESSAGE_BATCHES, ReactorSender, Reactors, WorkerReceiver, WorkerSender};
 use crate::sys::network::NetworkChannel;
 use crate::sys::reactor::{self, Reactor};
 use crate::sys::worker::{self, Worker};
@@ -84,12 +83,13 @@ impl std::error::Error for StartError {}
 pub struct ServerBuilder {
     config: Config,
     channels: Vec<(String, Arc<dyn Channel>)>,
+    on_loss: Option<OnLoss>,
 }
 
 impl Server {
     /// Begins to build a server.
     pub fn builder(config: Config) -> ServerBuilder {
-        ServerBuilder { config, channels: Vec::new() }
+        ServerBuilder { config, channels: Vec::new(), on_loss: None }
     }
 }
 
@@ -99,6 +99,12 @@ impl ServerBuilder {
     #[must_use]
     pub fn channel(mut self, name: impl Into<String>, channel: impl Channel + 'static) -> ServerBuilder {
         self.channels.push((name.into(), Arc::new(channel)));
+        self
+    }
+
+    /// What is done when a thread is lost, on that thread.
+    pub(super) fn on_loss(mut self, on_loss: OnLoss) -> ServerBuilder {
+        self.on_loss = Some(on_loss);
         self
     }
 
@@ -129,12 +135,17 @@ impl ServerBuilder {
         let worker_counters: Vec<_> = (0..wiring.worker_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let reactor_counters: Vec<_> = (0..wiring.reactor_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let ages = wiring.workers.iter().map(WorkerSender::ages).collect();
-        let status = Arc::new(StatusSource::new(wiring.registry.clone(), ages, about(&config), clock.now()));
+        let lost = Arc::new(AtomicU64::new(0));
+        let registry = wiring.registry.clone();
+        let status =
+            Arc::new(StatusSource::new(registry, ages, lost.clone(), access.clone(), about(&config), clock.now()));
         let (keeper_send, keeper_receive) = bounded(KEEPER_JOBS);
 
         let mut threads = Threads::default();
         let workers = Arc::new(wiring.workers.clone());
-        let sink = Arc::new(Workers(workers.clone()));
+        let sink = Arc::new(Workers { queues: workers.clone(), lost });
+        let health = Arc::new(Health::new(self.on_loss));
+        let mut beats: Vec<Beat> = Vec::new();
         let settings = Arc::new(hydrogen_settings(&config));
         for (index, inbox) in wiring.worker_inboxes.drain(..).enumerate() {
             let id = WorkerId(index as u16);
@@ -143,8 +154,13 @@ impl ServerBuilder {
             let shard = shard.plant(id, &sink, &reports, &counters, clock).map_err(StartError::System)?;
             let reactors = wiring.reactors.clone();
             let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, counters, clock);
+            let beat = worker.beat.clone();
+            beats.push(Box::new(move || beat.load(Ordering::Relaxed)));
             let run = Worker::new(worker);
-            threads.workers.push(spawn(&format!("worker-{index}"), move || run.run())?);
+            threads.workers.push(spawn(&format!("worker-{index}"), &health, move || {
+                run.run();
+                Ok(())
+            })?);
         }
         let reactor_settings = Arc::new(reactor_settings(&config));
         let mut listeners = Some(listeners);
@@ -171,11 +187,9 @@ impl ServerBuilder {
                 clock,
             };
             let reactor = Reactor::new(parts).map_err(StartError::System)?;
-            threads.reactors.push(spawn(&format!("reactor-{index}"), move || {
-                if let Err(error) = reactor.run() {
-                    log::error!("reactor={index} ended: {error}");
-                }
-            })?);
+            let turns = reactor_counters[index].clone();
+            beats.push(Box::new(move || turns.value(Metric::TURNS)));
+            threads.reactors.push(spawn(&format!("reactor-{index}"), &health, move || reactor.run())?);
         }
         let completions: Arc<dyn CompletionSink> = sink.clone();
         let events: Arc<dyn EventSink> = sink;
@@ -190,9 +204,12 @@ impl ServerBuilder {
             status: status.clone(),
             status_interval: config.monitoring.status_interval,
             emitter: Emitter::new("system", events.clone()),
-            watchdog: Watchdog::from_environment(),
+            watchdog: Watchdog::from_environment(beats),
         };
-        threads.services.push(spawn("keeper", move || keeper.run())?);
+        threads.services.push(spawn("keeper", &health, move || {
+            keeper.run();
+            Ok(())
+        })?);
         let service = Service {
             jobs: status_receive,
             status: status.clone(),
@@ -201,7 +218,10 @@ impl ServerBuilder {
             clock,
             counters: service_counters,
         };
-        threads.services.push(spawn("status", move || serve(&service))?);
+        threads.services.push(spawn("status", &health, move || {
+            serve(&service);
+            Ok(())
+        })?);
         channels.start(&events);
         Ok(Server {
             addresses,
@@ -214,41 +234,8 @@ impl ServerBuilder {
             threads,
             keeper: keeper_send,
             network,
+            health,
         })
-    }
-}
-
-/// The queues of all threads, made before any of them runs.
-struct Wiring {
-    registry: Registry,
-    reactors: Vec<ReactorSender>,
-    reactor_inboxes: Vec<(mio::Poll, ReactorReceiver)>,
-    workers: Vec<WorkerSender<Peer>>,
-    worker_inboxes: Vec<WorkerReceiver<Peer>>,
-}
-
-impl Wiring {
-    fn new(config: &Config) -> io::Result<Wiring> {
-        let mut wiring = Wiring {
-            registry: Registry::default(),
-            reactors: Vec::new(),
-            reactor_inboxes: Vec::new(),
-            workers: Vec::new(),
-            worker_inboxes: Vec::new(),
-        };
-        for _ in 0..config.web_socket_server.io_threads.max(1) {
-            let poll = mio::Poll::new()?;
-            let waker = mio::Waker::new(poll.registry(), reactor::WAKE)?;
-            let (send, receive) = reactor_mailbox(waker);
-            wiring.reactors.push(send);
-            wiring.reactor_inboxes.push((poll, receive));
-        }
-        for _ in 0..config.web_socket_server.thread_pool_size.max(1) {
-            let (send, receive) = worker_mailbox();
-            wiring.workers.push(send);
-            wiring.worker_inboxes.push(receive);
-        }
-        Ok(wiring)
     }
 }
 
@@ -314,6 +301,7 @@ fn worker_parts(
             },
         }),
         counters,
+        beat: Arc::default(),
         clock,
     }
 }
@@ -332,37 +320,6 @@ fn endpoint(
     let others = counters.iter().enumerate().filter(|(index, _)| *index != own);
     endpoint.set_neighbours(others.map(|(_, counters)| counters.clone()).collect());
     endpoint
-}
-
-/// Reads the keys file, and makes the first snapshot from it.
-fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), StartError> {
-    let shared = match &config.web_socket_server.key {
-        None => None,
-        Some(key) => {
-            // Hydrogen's own key opened everything but administration.
-            let all = ["connect", "subscribe:>", "publish:>", "call:>", "subscribe:system.>", "call:network.>"];
-            let permissions = Permissions::parse(&all).map_err(|error| StartError::Key(error.to_string()))?;
-            let shared = SharedKey::parse(key.expose(), permissions)
-                .map_err(|why| StartError::Key(format!("WebSocketServer.Key: {why}")))?;
-            if shared.is_short() {
-                log::warn!("WebSocketServer.Key is short: make keys of 256 bits with `hydrogen key create`");
-            }
-            Some(shared)
-        }
-    };
-    let mut watcher = Watcher::new(keys_path(&config.data_dir), shared);
-    let keys = match watcher.poll() {
-        Some(Ok((keys, warning))) => {
-            if let Some(warning) = warning {
-                log::warn!("{warning}");
-            }
-            keys
-        }
-        Some(Err(error)) if error.is_missing() => return Err(StartError::Keys(error)),
-        Some(Err(error)) => return Err(StartError::Keys(error)),
-        None => return Err(StartError::Key("the keys file was not read".to_owned())),
-    };
-    Ok((watcher, Arc::new(Access { keys: Arc::new(keys), blocks: Default::default() })))
 }
 
 /// Listens on every configured address. A port of 0 is any free one, and the same for all.
@@ -428,6 +385,10 @@ fn about(config: &Config) -> About {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::System)
+fn spawn(
+    name: &str,
+    health: &Arc<Health>,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    health::spawn(name, health, run).map_err(StartError::System)
 }

@@ -40,6 +40,12 @@ pub fn make_first_key(data_dir: &Path, now: Wall) -> Result<Option<String>, keyf
 /// Puts a token into a file of the data folder that its owner alone can read.
 pub fn write_token(data_dir: &Path, token: &str) -> io::Result<PathBuf> {
     let path = data_dir.join("admin.token");
+    // One from before belongs to keys that are gone. A new file is its owner's alone from the start.
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{token}")?;
     file.sync_all()?;

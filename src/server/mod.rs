@@ -7,6 +7,7 @@ mod access;
 mod build;
 mod delivery;
 mod first_start;
+mod health;
 mod routes;
 mod run;
 mod settings;
@@ -14,6 +15,7 @@ pub mod shard;
 mod status;
 mod stop;
 mod watch;
+mod wiring;
 
 pub use build::{ServerBuilder, StartError};
 pub use run::{RunError, first_key, run};

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -68,13 +71,28 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
 }
 
 fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), RunError> {
-    if let Some(token) = first_key(&config).map_err(RunError::Start)? {
+    // One that serves nobody needs no key: the start below says why.
+    let first = if config.web_socket_server.enabled { first_key(&config).map_err(RunError::Start)? } else { None };
+    let is_logged = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), standard_output().ok());
+    if let Some(token) = &first {
         // Before anything else can fail: this is the one time that the token is known.
-        hand_over(&token, &config)
+        hand_over(token, &config.data_dir, is_logged)
             .map_err(|error| RunError::Start(StartError::DataDir(config.data_dir.clone(), error)))?;
     }
-    let server = Server::builder(config).start().map_err(RunError::Start)?;
+    let is_tls = config.web_socket_server.secure_mode != SecureMode::None;
+    let last_words = logger.clone();
+    let end = move || {
+        // A part of the server would be dead and the rest would not tell: the service manager
+        // starts the whole anew.
+        log::error!("the server cannot go on without this thread: aborting");
+        last_words.flush();
+        std::process::abort();
+    };
+    let server = Server::builder(config).on_loss(Box::new(end)).start().map_err(RunError::Start)?;
     announce(&server);
+    if let (Some(token), Some(address), false) = (&first, server.addresses().first(), is_logged) {
+        show_a_try(token, *address, is_tls);
+    }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -110,28 +128,51 @@ fn end_at_the_next(mut signals: Signals, logger: Logger) -> io::Result<()> {
 
 /// Shows the first key the one time that it can be shown. Where standard output goes into a log,
 /// the token is put into a file for the administrator alone instead.
-fn hand_over(token: &str, config: &Config) -> io::Result<()> {
-    let keys = keys_path(&config.data_dir);
-    let mut out = io::stdout().lock();
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let path = write_token(&config.data_dir, token)?;
-        let (keys, path) = (keys.display(), path.display());
-        let _ = writeln!(out, "a key for the administrator was made in {keys}; its token is in {path}: take it away");
-        return out.flush();
-    }
-    let program = std::env::args().next().unwrap_or_else(|| "hydrogen".into());
-    let scheme = if config.web_socket_server.secure_mode == SecureMode::None { "ws" } else { "wss" };
-    let address = config.web_socket_server.addresses().first().map(ToString::to_string).unwrap_or_default();
+fn hand_over(token: &str, data_dir: &Path, is_logged: bool) -> io::Result<()> {
+    let keys = keys_path(data_dir);
+    let keys = keys.display();
     // Whoever started the server may have closed its output.
-    let _ = writeln!(
-        out,
-        "A key for the administrator was made in {}. It is shown this once:\n\n    {token}\n\n\
-         To try it, in another terminal:\n\n    \
-         HYDROGEN_URL={scheme}://{address}/ HYDROGEN_KEY={token} {program} subscribe 'demo.>'\n",
-        keys.display()
-    );
+    let mut out = io::stdout().lock();
+    if is_logged {
+        let path = write_token(data_dir, token)?;
+        let path = path.display();
+        let _ = writeln!(out, "a key for the administrator was made in {keys}; its token is in {path}: take it away");
+    } else {
+        let _ =
+            writeln!(out, "A key for the administrator was made in {keys}. It is shown this once:\n\n    {token}\n");
+    }
     let _ = out.flush();
     Ok(())
+}
+
+/// Shows how the first key is used, once it is known where the server listens.
+fn show_a_try(token: &str, mut address: SocketAddr, is_tls: bool) {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "hydrogen".into());
+    let scheme = if is_tls { "wss" } else { "ws" };
+    let mut out = io::stdout().lock();
+    let _ = writeln!(
+        out,
+        "\nTo try it, in another terminal:\n\n    \
+         HYDROGEN_URL={scheme}://{address}/ HYDROGEN_KEY={token} {program} subscribe 'demo.>'\n"
+    );
+    let _ = out.flush();
+}
+
+/// Device and inode of standard output.
+fn standard_output() -> io::Result<(u64, u64)> {
+    let found = std::fs::metadata("/proc/self/fd/1")?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// Whether standard output is the journal. systemd.exec(5): JOURNAL_STREAM holds the device and
+/// inode of the journal's stream; it alone tells nothing, since children inherit it.
+fn is_journal(stream: Option<&str>, output: Option<(u64, u64)>) -> bool {
+    let named = stream.and_then(|stream| stream.split_once(':'));
+    let named = named.and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+    named.is_some() && named == output
 }
 
 /// Says what is listened on.
@@ -148,11 +189,42 @@ fn announce(server: &Server) {
 fn raise_descriptor_limit(config: &Config) {
     match rlimit::increase_nofile_limit(rlimit::INFINITY) {
         Ok(limit) => {
-            let wanted = config.web_socket_server.max_connections as u64 + 64;
+            let wanted = descriptors(config);
             if limit < wanted {
                 log::warn!("{limit} descriptors can be open, fewer than MaxConnections needs ({wanted})");
             }
         }
         Err(error) => log::warn!("the descriptor limit cannot be raised: {error}"),
+    }
+}
+
+/// Descriptors that the server may need: its connections, handshakes and plain requests beside
+/// them, sockets that linger after their answer, and files, listeners and pipes.
+fn descriptors(config: &Config) -> u64 {
+    let server = &config.web_socket_server;
+    let sockets = server.max_connections as u64 + 256 + 1024 * server.io_threads.max(1) as u64;
+    sockets + 64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        let output = Some((8, 4711));
+        for (stream, expected) in [
+            (Some("8:4711"), true),
+            (Some("8:4712"), false),
+            (Some("9:4711"), false),
+            (Some("8"), false),
+            (Some(""), false),
+            (Some("a:b"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_journal(stream, output), expected, "{stream:?}");
+        }
+        assert!(!is_journal(Some("8:4711"), None));
+        assert!(!is_journal(None, None));
     }
 }

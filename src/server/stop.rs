@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::access::{KeeperQueue, ToKeeper};
+use super::health::Health;
 use super::status::StatusSource;
 use crate::dialect::hydrogen::Peer;
 use crate::engine::work::Notice;
@@ -34,6 +35,7 @@ pub struct Server {
     pub(super) threads: Threads,
     pub(super) keeper: KeeperQueue,
     pub(super) network: Arc<NetworkChannel>,
+    pub(super) health: Arc<Health>,
 }
 
 /// Asks a server to look at its keys again, from any thread.
@@ -65,6 +67,12 @@ impl Server {
     /// The status object, as `/api/status` shows it.
     pub fn status(&self) -> serde_json::Value {
         self.status.status(self.clock.now())
+    }
+
+    /// Whether every thread of it still runs. One that was lost to an error of the system or a
+    /// defect is in the log, and does not come back: stop this server and start another.
+    pub fn is_running(&self) -> bool {
+        self.health.is_good()
     }
 
     /// A handle for other threads.

@@ -11,10 +11,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, ThreadLogMode, WriteLogger};
+use time::macros::format_description;
 
 /// How to log.
 #[derive(Clone, Debug)]
@@ -28,6 +30,9 @@ pub struct LogSettings {
     /// Lines that may wait to be written.
     pub queue_lines: usize,
 }
+
+/// How long a request to the writing thread waits for room, and for its end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 enum Message {
     Line(Vec<u8>),
@@ -53,7 +58,10 @@ pub fn start(settings: LogSettings) -> io::Result<Logger> {
     let most = settings.modules.values().copied().chain([settings.level]).max().unwrap_or(settings.level);
     let mut config = ConfigBuilder::new();
     config
-        .set_time_format_rfc3339()
+        // As many digits in every line, so that columns hold.
+        .set_time_format_custom(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        ))
         .set_thread_level(LevelFilter::Off)
         .set_thread_mode(ThreadLogMode::Names)
         .set_target_level(LevelFilter::Error)
@@ -74,15 +82,15 @@ pub fn start(settings: LogSettings) -> io::Result<Logger> {
 impl Logger {
     /// Opens the file again, after it was moved away.
     pub fn reopen(&self) {
-        // A full queue means that lines are being lost already; the request comes again.
-        let _ = self.queue.try_send(Message::Reopen);
+        // The asker can wait for room, but not for ever: the disk may be what stalls.
+        let _ = self.queue.send_timeout(Message::Reopen, PATIENCE);
     }
 
-    /// Waits until everything logged so far is written, for a second at most.
+    /// Waits until everything logged so far is written, for two seconds at most.
     pub fn flush(&self) {
         let (send, receive) = bounded(1);
-        if self.queue.try_send(Message::Flush(send)).is_ok() {
-            let _ = receive.recv_timeout(std::time::Duration::from_secs(1));
+        if self.queue.send_timeout(Message::Flush(send), PATIENCE).is_ok() {
+            let _ = receive.recv_timeout(PATIENCE);
         }
     }
 
@@ -181,14 +189,18 @@ impl Target {
 
 fn write(queue: &Receiver<Message>, mut target: Target, dropped: &AtomicU64) {
     let mut told = 0;
-    while let Ok(message) = queue.recv() {
+    // What ended a run of lines, and is not one: it comes next.
+    let mut carried = None;
+    while let Some(message) = carried.take().or_else(|| queue.recv().ok()) {
         match message {
             Message::Line(mut lines) => {
                 // One write for all that waits.
-                while lines.len() < 64 * 1024
-                    && let Ok(Message::Line(next)) = queue.try_recv()
-                {
-                    lines.extend_from_slice(&next);
+                while lines.len() < 64 * 1024 && carried.is_none() {
+                    match queue.try_recv() {
+                        Ok(Message::Line(next)) => lines.extend_from_slice(&next),
+                        Ok(other) => carried = Some(other),
+                        Err(_) => break,
+                    }
                 }
                 target.write(&lines);
             }
@@ -246,5 +258,29 @@ mod tests {
         }
         assert!(matches!(receive.try_recv(), Ok(Message::Line(line)) if line == b"one line\n"));
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_request_behind_lines_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+        let target = Target::open(Some(path.clone())).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        let (send, receive) = bounded(8);
+        let (done, is_done) = bounded(1);
+        for message in [
+            Message::Line(b"before\n".to_vec()),
+            Message::Reopen,
+            Message::Line(b"after\n".to_vec()),
+            Message::Flush(done),
+            Message::Line(b"last\n".to_vec()),
+        ] {
+            send.send(message).unwrap();
+        }
+        drop(send);
+        write(&receive, target, &AtomicU64::new(0));
+        assert_eq!(std::fs::read(&moved).unwrap(), b"before\n");
+        assert_eq!(std::fs::read(&path).unwrap(), b"after\nlast\n");
+        assert_eq!(is_done.try_recv(), Ok(()));
     }
 }

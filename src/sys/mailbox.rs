@@ -4,6 +4,7 @@
 //! sender clears it and wakes, the others only queue. The reader sets the flag before it looks a
 //! last time.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -51,8 +52,6 @@ pub enum ToWorker<P> {
     Notice(Notice),
     /// End now.
     Stop,
-    /// Say that you live.
-    Check(Arc<std::sync::atomic::AtomicUsize>),
 }
 
 /// The sending side of a reactor's queue.
@@ -80,9 +79,13 @@ pub fn reactor_mailbox(waker: mio::Waker) -> (ReactorSender, ReactorReceiver) {
 }
 
 impl ReactorSender {
-    /// Queues without waking; gives the message back if the queue is full or its reader is gone.
+    /// Queues without waking; gives the message back if the queue is full. A reactor that is gone
+    /// ended with the server: what is for it is nobody's loss.
     pub fn try_send(&self, message: ToReactor) -> Result<(), ToReactor> {
-        self.queue.try_send(message).map_err(TrySendError::into_inner)
+        match self.queue.try_send(message) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(message)) => Err(message),
+        }
     }
 
     /// Queues and wakes, waiting for room: for service threads, which may wait.
@@ -99,6 +102,13 @@ impl ReactorSender {
             log::error!("waking a reactor failed: {error}");
         }
         needed
+    }
+
+    /// Has the reader take a turn, whatever it does: one that is about to sleep takes it too.
+    pub fn nudge(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("waking a reactor failed: {error}");
+        }
     }
 
     /// Sends orders for one connection from a service thread.
@@ -208,6 +218,15 @@ impl QueueAges {
     }
 }
 
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is a worker, which must not wait for room in any worker's queue.
+pub fn is_worker_thread() -> bool {
+    IS_WORKER.get()
+}
+
 #[derive(Debug, Default)]
 struct Parker {
     asleep: AtomicBool,
@@ -260,11 +279,6 @@ impl<P> WorkerSender<P> {
         !matches!(sent, Err(SendTimeoutError::Timeout(_)))
     }
 
-    /// Whether the calling thread is the worker itself.
-    pub fn is_own_thread(&self) -> bool {
-        self.parker.thread.get().is_some_and(|thread| thread.id() == std::thread::current().id())
-    }
-
     /// Wakes the worker if it sleeps. Returns whether that was needed.
     pub fn wake(&self) -> bool {
         let needed = self.parker.asleep.swap(false, Ordering::SeqCst);
@@ -275,9 +289,19 @@ impl<P> WorkerSender<P> {
     }
 }
 
+impl<P> WorkerSender<P> {
+    /// Has the worker take a turn, whatever it does: one that is about to sleep takes it too.
+    pub fn nudge(&self) {
+        if let Some(thread) = self.parker.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
 impl<P> WorkerReceiver<P> {
     /// Makes the calling thread the one that is woken.
     pub fn attach(&self) {
+        IS_WORKER.set(true);
         // Called once, by the worker's own thread, before it first sleeps.
         let _ = self.parker.thread.set(std::thread::current());
     }
@@ -294,11 +318,13 @@ impl<P> WorkerReceiver<P> {
         self.messages.try_recv().ok()
     }
 
-    /// Sleeps until woken or until `wait` is over, unless something waits. `batches_too` is false
-    /// while the worker takes no batches.
-    pub fn sleep(&self, wait: Option<Duration>, batches_too: bool) {
+    /// Sleeps until woken or until `wait` is over, unless something waits that the worker takes
+    /// at present.
+    pub fn sleep(&self, wait: Option<Duration>, takes_messages: bool, takes_batches: bool) {
         self.parker.asleep.store(true, Ordering::SeqCst);
-        if self.messages.is_empty() && (!batches_too || self.batches.is_empty()) {
+        let has_messages = takes_messages && !self.messages.is_empty();
+        let has_batches = takes_batches && !self.batches.is_empty();
+        if !has_messages && !has_batches {
             match wait {
                 Some(wait) => std::thread::park_timeout(wait),
                 None => std::thread::park(),
@@ -316,5 +342,51 @@ impl Reactors {
     /// The queue of the reactor that owns a connection.
     pub fn of(&self, conn: ConnId) -> Option<&ReactorSender> {
         self.0.get(usize::from(conn.reactor().0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reactor() -> (mio::Poll, ReactorSender, ReactorReceiver) {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let (send, receive) = reactor_mailbox(waker);
+        (poll, send, receive)
+    }
+
+    #[test]
+    fn a_full_reactor_gives_back_and_one_that_is_gone_takes_everything() {
+        let (_poll, send, receive) = reactor();
+        for _ in 0..ORDER_BATCHES {
+            assert!(send.try_send(ToReactor::Drain).is_ok());
+        }
+        assert!(matches!(send.try_send(ToReactor::Stop), Err(ToReactor::Stop)));
+        drop(receive);
+        assert!(send.try_send(ToReactor::Stop).is_ok());
+    }
+
+    #[test]
+    fn only_attached_threads_are_workers() {
+        let (_send, receive) = worker_mailbox::<()>();
+        let attached = std::thread::spawn(move || {
+            receive.attach();
+            is_worker_thread()
+        });
+        assert!(attached.join().unwrap());
+        assert!(!is_worker_thread());
+    }
+
+    #[test]
+    fn a_worker_that_takes_nothing_sleeps_though_messages_wait() {
+        let (send, receive) = worker_mailbox::<()>();
+        receive.attach();
+        assert!(send.try_send(ToWorker::Stop).is_ok());
+        let before = std::time::Instant::now();
+        receive.sleep(Some(Duration::from_secs(20)), true, true);
+        assert!(before.elapsed() < Duration::from_secs(10), "a message is there");
+        receive.sleep(Some(Duration::from_millis(20)), false, true);
+        assert!(before.elapsed() >= Duration::from_millis(20));
     }
 }

@@ -165,7 +165,7 @@ fn subscribe_prints_an_event_a_line_and_only_what_was_asked_for() {
         for _ in 0..3 {
             let mut peer = Peer::accept(listener);
             let (name, command) = peer.command();
-            let expected = json!({"topics": ["a.*", "c.>"], "from": "last", "filter": {"t": {"gt": 1}}, "conflate": true,
+            let expected = json!({"topics": ["a.*", "c.>"], "from": "last", "filter": {"t": {"gt": 1}}, "conflate": true, "priority": "bulk",
                 "overflow": "drop_oldest"});
             assert_eq!((name.as_str(), &command["data"]), ("system.subscribe", &expected));
             // A retained event may come before the answer.
@@ -178,7 +178,18 @@ fn subscribe_prints_an_event_a_line_and_only_what_was_asked_for() {
             peer.expect_close();
         }
     });
-    let args = ["subscribe", "a.*", "c.>", "--from", "last", "--filter", "{\"t\":{\"gt\":1}}", "--conflate"];
+    let args = [
+        "subscribe",
+        "a.*",
+        "c.>",
+        "--from",
+        "last",
+        "--filter",
+        "{\"t\":{\"gt\":1}}",
+        "--conflate",
+        "--priority",
+        "bulk",
+    ];
     let args = [&args[..], &["--overflow", "drop_oldest", "--count", "2"]].concat();
     let with = |format: &str| run(&at(&server, &[&args[..], &["--format", format]].concat())).expect(0).out;
     assert_eq!(with("payload"), "{\"t\": 2}\n\"x\\ty\"\n");

@@ -162,8 +162,14 @@ fn a_good_configuration_is_summed_up() {
 fn a_data_folder_that_can_be_made_is_good_and_a_missing_key_is_told() {
     let folder = Folder::new();
     let ran = folder.check(&format!("{{\"DataDir\": {:?}}}", folder.path("new/data"))).expect(0);
-    assert!(ran.err.contains("warning: there is no good key"), "{}", ran.err);
+    assert!(ran.out.contains("the first start makes one"), "{}", ran.out);
+    assert!(ran.err.is_empty(), "{}", ran.err);
     assert!(!Path::new(&folder.path("new")).exists());
+    // With a keys file nothing is made by itself.
+    folder.key(&["create", "a", "--permit", "admin"]).expect(0);
+    folder.key(&["revoke", "a"]).expect(0);
+    let ran = folder.check(&format!("{{\"DataDir\": {:?}}}", folder.path("data"))).expect(0);
+    assert!(ran.err.contains("warning: there is no good key"), "{}", ran.err);
 }
 
 #[test]

@@ -78,31 +78,42 @@ async def test_every_command_that_was_taken_has_exactly_one_answer(start):
     assert await asyncio.to_thread(server.wait) == 0
 
 
-async def test_while_draining_nobody_new_is_let_in(start):
-    server = start({"Shutdown": {"DrainTimeout": 4}, "WebSocketServer": {"CloseTimeout": 4}})
-    # A peer that answers no close frame holds the drain open.
-    async with await Raw.websocket(server, server.admin), await Raw.open(server) as waiting:
+async def test_while_draining_nobody_new_is_let_in_and_the_server_tells_so(start):
+    server = start({"Shutdown": {"DrainTimeout": 12}, "WebSocketServer": {"CloseTimeout": 8}})
+    # A peer that does not answer the close frame holds the drain open.
+    async with await Raw.websocket(server, server.admin) as holding:
         server.signal()
-
-        async def draining():
-            try:
-                return server.http(path="/ready")[0] == 503
-            except OSError:
-                return True
-
-        await eventually(draining)
-        # A connection that was there before is told, or closed; a new one is refused by either side.
-        try:
-            answer = await waiting.upgrade(server, server.admin)
-            assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1
+        code, _ = await holding.close_frame()
+        assert code == 1001
+        assert server.http(path="/health")[0] == 200
+        status, _, body = server.http(path="/ready")
+        assert status == 503 and json.loads(body) == {"ready": False, "reason": "draining"}
+        assert server.metrics().value("draining") == 1
+        async with await Raw.open(server) as late:
+            answer = await late.upgrade(server, server.admin)
+            assert answer.status == 503, answer
+            assert int(answer.headers["retry-after"]) >= 1
             assert json.loads(answer.body)["error"]["code"] == "draining"
-        except (EOFError, OSError):
-            pass
-        try:
-            assert server.http(path="/health")[0] == 200
-        except OSError:
-            pass
+            # Everything closes after its answer.
+            assert await late.ended() == b""
+        assert server.process.poll() is None
+    # With the last connection the drain ends, long before its deadline.
+    before = time.monotonic()
     assert await asyncio.to_thread(server.wait) == 0
+    assert time.monotonic() - before < 5
+
+
+async def test_a_silent_connection_does_not_delay_the_stop(start):
+    server = start({"Shutdown": {"DrainTimeout": 30}})
+    async with await Raw.open(server) as silent, await Raw.open(server) as kept:
+        answer = await kept.request(f"GET /health HTTP/1.1\r\nHost: {server.host}\r\n\r\n")
+        assert answer.status == 200
+        await eventually(lambda: server.metrics().by("connections", "state").get("connecting", 0) >= 2)
+        before = time.monotonic()
+        server.signal()
+        assert await asyncio.to_thread(server.wait, 40) == 0
+        assert time.monotonic() - before < 5
+        assert await silent.ended() == b""
 
 
 async def test_a_peer_that_ignores_the_close_does_not_hold_up_the_stop(start):

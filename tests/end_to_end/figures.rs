@@ -42,7 +42,7 @@ fn figures_are_what_happened_in_every_view(variant: Variant) {
         assert_eq!(at("/connections/by_dialect/hydrogen"), 5);
         assert_eq!(at("/delivery/published"), 10);
         assert_eq!(at("/delivery/delivered"), 50);
-        assert_eq!(at("/delivery/acks_ignored"), 5);
+        assert_eq!((at("/delivery/acks_ignored"), at("/delivery/lost")), (5, 0));
         assert_eq!((at("/messages/in/ack"), at("/messages/in/bad")), (5, 5));
         // Five subscribed and five asked in vain, one published ten times and then asked for this.
         assert_eq!(at("/messages/in/command"), 5 + 5 + 10 + 1);
@@ -58,6 +58,8 @@ fn figures_are_what_happened_in_every_view(variant: Variant) {
         ("hydrogen_events_delivered_total", 50),
         ("hydrogen_errors_total{code=\"bad_json\"}", 5),
         ("hydrogen_acks_ignored_total", 5),
+        ("hydrogen_late_deliveries_lost_total", 0),
+        ("hydrogen_websocket_active_connections", 5),
         ("hydrogen_messages_received_total{type=\"command\"}", 21),
     ] {
         assert_eq!(scene.metric(name), value, "{name}");
@@ -102,5 +104,13 @@ fn older_clients_are_answered(variant: Variant) {
     let status = client.next().unwrap();
     assert_eq!(status["server_running"], true);
     assert_eq!(status["status"]["server_running"], true);
+    // A plain connection that says nothing is no WebSocket connection.
+    let _silent = std::net::TcpStream::connect(scene.server().addresses()[0]).unwrap();
+    scene.settles("/connections/open", 2);
+    client.text(r#"{"type":"status"}"#);
+    let status = client.next().unwrap();
     assert_eq!(status["services"]["websocket"]["status"]["activeConnections"], 1);
+    assert_eq!(status["active_connections"], 1);
+    let web = &status["services"]["webserver"]["status"];
+    assert_eq!((&web["activeRequests"], &web["currentConnections"]), (&json!(0), &json!(2)));
 }

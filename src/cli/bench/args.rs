@@ -68,6 +68,12 @@ impl ProtocolKind {
 }
 
 const FIGURES: &str = "\
+Examples:
+  hydrogen bench fanout -c 500
+  hydrogen bench rpc --url ws://127.0.0.1:8080/ -p 16 --server-pid \"$(pidof -s hydrogen)\"
+  hydrogen bench idle -c 10000 -d 30 --json
+  hydrogen bench fanout --protocol nats --url tcp://127.0.0.1:4222
+
 What the figures mean (more in docs/performance.md):
   server CPU     user and system time of --server-pid by messages: the main figure, since it
                  depends little on how busy the machine is
@@ -88,13 +94,13 @@ pub struct Args {
     #[arg(value_enum)]
     pub scenario: ScenarioKind,
     /// The server: ws://HOST:PORT/PATH, or tcp://HOST:PORT for nats
-    #[arg(long)]
+    #[arg(long, env = "HYDROGEN_URL", default_value = "ws://127.0.0.1:8080/")]
     pub url: String,
     /// What is spoken; raw for echo, else hydrogen
     #[arg(long, value_enum)]
     pub protocol: Option<ProtocolKind>,
-    /// Key for hydrogen's Authorization header
-    #[arg(long, env = "HYDROGEN_BENCH_KEY", hide_env_values = true)]
+    /// Key for hydrogen's Authorization header. Other users of this machine can see it here
+    #[arg(long, env = "HYDROGEN_KEY", hide_env_values = true)]
     pub key: Option<String>,
     /// Further header line of the upgrade, "Name: value"; may be repeated
     #[arg(long)]

@@ -91,7 +91,7 @@ fn request(args: &Args, authority: &str, path: &str) -> String {
     if let Some(subprotocol) = Session::subprotocol(protocol) {
         line("Sec-WebSocket-Protocol", subprotocol);
     }
-    if let (ProtocolKind::Hydrogen, Some(key)) = (protocol, &args.key) {
+    if let (ProtocolKind::Hydrogen, Some(key)) = (protocol, args.key.as_ref().filter(|key| !key.is_empty())) {
         line("Authorization", &format!("Key {key}"));
     }
     for header in &args.header {

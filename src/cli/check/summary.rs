@@ -8,7 +8,8 @@ use crate::cli::output::Lines;
 use crate::config::{Config, SecureMode};
 use crate::engine::auth::KeyRecord;
 
-pub(super) fn print(file: Option<&Path>, config: &Config, keys: &[KeyRecord], now: Wall) -> Result<(), Stop> {
+/// Without keys there is no keys file yet.
+pub(super) fn print(file: Option<&Path>, config: &Config, keys: Option<&[KeyRecord]>, now: Wall) -> Result<(), Stop> {
     let mut out = Lines::new();
     for (what, value) in rows(file, config, keys, now) {
         out.line(&[&format!("{what:<14}{value}")])?;
@@ -16,7 +17,7 @@ pub(super) fn print(file: Option<&Path>, config: &Config, keys: &[KeyRecord], no
     out.flush()
 }
 
-fn rows(file: Option<&Path>, config: &Config, keys: &[KeyRecord], now: Wall) -> Vec<(&'static str, String)> {
+fn rows(file: Option<&Path>, config: &Config, keys: Option<&[KeyRecord]>, now: Wall) -> Vec<(&'static str, String)> {
     let server = &config.web_socket_server;
     let scheme = match &server.secure_mode {
         SecureMode::None => "ws",
@@ -31,7 +32,13 @@ fn rows(file: Option<&Path>, config: &Config, keys: &[KeyRecord], now: Wall) -> 
         ("listens on", listen),
         ("subprotocols", dialects.collect::<Vec<_>>().join(" ")),
         ("credentials", credentials(config)),
-        ("keys", count(keys, now)),
+        (
+            "keys",
+            keys.map_or_else(
+                || "no file yet: the first start makes one, with an administrator's key".into(),
+                |keys| count(keys, now),
+            ),
+        ),
         ("data folder", config.data_dir.display().to_string()),
         ("threads", format!("{} for sockets, {} for commands", server.io_threads, server.thread_pool_size)),
         ("connections", format!("{} at most", server.max_connections)),

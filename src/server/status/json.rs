@@ -54,6 +54,7 @@ pub(super) fn status(view: &View<'_>) -> Value {
                 "conflate": figures.count(Metric::EVENTS_DROPPED.at(1)),
                 "disconnect": figures.count(Metric::EVENTS_DROPPED.at(2)),
             },
+            "lost": view.lost,
             "acks_ignored": figures.count(Metric::ACKS_IGNORED),
         },
         "workers": {
@@ -98,6 +99,12 @@ pub(super) fn open_sockets(figures: &Figures) -> u64 {
     figures
         .count(Metric::CONNECTIONS_OPENED)
         .saturating_sub(figures.total(Metric::CONNECTIONS_CLOSED, Reason::ALL.len()))
+}
+
+/// WebSocket connections that are open.
+pub(super) fn web_sockets(figures: &Figures) -> u64 {
+    let open = |index| figures.gauge(Metric::DIALECT_OPENED.at(index), Metric::DIALECT_CLOSED.at(index));
+    (0..DIALECTS.len()).map(open).sum()
 }
 
 /// The label values that were counted at all.

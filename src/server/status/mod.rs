@@ -5,7 +5,7 @@ mod json;
 mod older;
 mod text;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::base::counters::Registry;
 use crate::base::{Figures, Now};
+use crate::engine::auth::Access;
 use crate::sys::mailbox::QueueAges;
 use crate::sys::process::{ProcessMeter, SystemMeter};
 
@@ -23,7 +24,8 @@ pub struct StatusSource {
     system: Mutex<SystemMeter>,
     started: Now,
     draining: AtomicBool,
-    blocks: AtomicUsize,
+    access: Mutex<Arc<Access>>,
+    lost: Arc<AtomicU64>,
     queues: Vec<Arc<QueueAges>>,
     about: About,
 }
@@ -46,15 +48,23 @@ pub struct About {
 }
 
 impl StatusSource {
-    /// Figures of these threads, of a server that started now.
-    pub fn new(registry: Registry, queues: Vec<Arc<QueueAges>>, about: About, started: Now) -> StatusSource {
+    /// Figures of these threads, with `lost` answers and events that found no room, of a server that started now.
+    pub fn new(
+        registry: Registry,
+        queues: Vec<Arc<QueueAges>>,
+        lost: Arc<AtomicU64>,
+        access: Arc<Access>,
+        about: About,
+        started: Now,
+    ) -> StatusSource {
         StatusSource {
             registry,
             process: Mutex::new(ProcessMeter::new()),
             system: Mutex::new(SystemMeter::new()),
             started,
             draining: AtomicBool::new(false),
-            blocks: AtomicUsize::new(0),
+            access: Mutex::new(access),
+            lost,
             queues,
             about,
         }
@@ -65,9 +75,9 @@ impl StatusSource {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// So many blocks hold.
-    pub fn on_blocks(&self, count: usize) {
-        self.blocks.store(count, Ordering::Relaxed);
+    /// Keys or blocks changed.
+    pub fn on_access(&self, access: Arc<Access>) {
+        *self.access.lock() = access;
     }
 
     /// Whether no socket is open.
@@ -104,7 +114,8 @@ impl StatusSource {
             started: self.started,
             now,
             draining: self.draining.load(Ordering::Relaxed),
-            blocks: self.blocks.load(Ordering::Relaxed),
+            blocks: self.access.lock().blocks.iter().filter(|block| !block.is_over(now.wall)).count(),
+            lost: self.lost.load(Ordering::Relaxed),
             queue_depth: self.queues.iter().map(|queue| queue.depth()).sum(),
             queue_oldest: self.queues.iter().map(|queue| queue.oldest(now.mono)).max().unwrap_or_default(),
         }
@@ -120,6 +131,7 @@ struct View<'a> {
     now: Now,
     draining: bool,
     blocks: usize,
+    lost: u64,
     queue_depth: u64,
     queue_oldest: std::time::Duration,
 }

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::View;
-use super::json::open_sockets;
+use super::json::{open_sockets, web_sockets};
 use crate::base::Metric;
 use crate::base::metric::TYPES_IN;
+use crate::engine::conn::State;
 use crate::sys::process::SystemFigures;
 
 pub(super) fn status(view: &View<'_>, system: &SystemFigures) -> Value {
@@ -13,7 +14,9 @@ pub(super) fn status(view: &View<'_>, system: &SystemFigures) -> Value {
     let process = &view.process;
     let uptime = view.uptime_s();
     let started = view.started.wall.to_string();
-    let open = open_sockets(figures);
+    let connections = web_sockets(figures);
+    let verifying = State::Verifying as usize;
+    let requested = figures.gauge(Metric::STATE_ENTERED.at(verifying), Metric::STATE_LEFT.at(verifying));
     let opened = figures.count(Metric::CONNECTIONS_OPENED);
     let requests = figures.total(Metric::MESSAGES_IN, TYPES_IN.len());
     let service = |name: &str, status: Value| {
@@ -25,10 +28,10 @@ pub(super) fn status(view: &View<'_>, system: &SystemFigures) -> Value {
     };
     let mut services = service(
         "websocket",
-        json!({"uptime": uptime, "activeConnections": open, "totalConnections": opened, "totalRequests": requests}),
+        json!({"uptime": uptime, "activeConnections": connections, "totalConnections": opened, "totalRequests": requests}),
     );
-    let web = json!({"activeRequests": 0, "totalRequests": figures.count(Metric::HTTP_REQUESTS),
-        "currentConnections": open});
+    let web = json!({"activeRequests": requested, "totalRequests": figures.count(Metric::HTTP_REQUESTS),
+        "currentConnections": open_sockets(figures)});
     services["webserver"] = service("webserver", web)["webserver"].take();
     json!({
         "version": {
@@ -53,7 +56,7 @@ pub(super) fn status(view: &View<'_>, system: &SystemFigures) -> Value {
         "cpu_load": process.cpu_load,
         "thread_count": process.threads,
         "server_start_time": started,
-        "active_connections": open,
+        "active_connections": connections,
         "total_connections": opened,
         "total_requests": requests,
     })

@@ -4,7 +4,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder, TextEncoder};
 
 use super::View;
-use super::json::open_sockets;
+use super::json::web_sockets;
 use crate::base::metric::{Family, HISTOGRAM_BUCKETS, Kind};
 
 const PREFIX: &str = "hydrogen_";
@@ -45,6 +45,12 @@ fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
         ),
         ("worker_queue_batches", "Batches waiting for a worker.", Kind::GaugeUp, view.queue_depth as f64),
         ("blocks", "Identities and networks that are blocked.", Kind::GaugeUp, view.blocks as f64),
+        (
+            "late_deliveries_lost_total",
+            "Late answers and emitted events that found a worker's queue full.",
+            Kind::Counter,
+            view.lost as f64,
+        ),
         ("process_resident_memory_bytes", "Resident memory.", Kind::GaugeUp, known(process.resident_bytes)),
         ("process_virtual_memory_bytes", "Virtual memory.", Kind::GaugeUp, known(process.virtual_bytes)),
         ("process_cpu_seconds_total", "User and system time.", Kind::Counter, process.cpu_seconds.unwrap_or(0.0)),
@@ -53,7 +59,12 @@ fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
         ("process_max_fds", "Descriptors that may be open.", Kind::GaugeUp, known(process.open_files_max)),
         // Names that dashboards of older Hydrogen servers ask for.
         ("websocket_uptime_seconds", "The same as hydrogen_uptime_seconds.", Kind::GaugeUp, view.uptime_s() as f64),
-        ("websocket_active_connections", "Sockets that are open.", Kind::GaugeUp, open_sockets(&view.figures) as f64),
+        (
+            "websocket_active_connections",
+            "Open WebSocket connections.",
+            Kind::GaugeUp,
+            web_sockets(&view.figures) as f64,
+        ),
         (
             "websocket_connections_total",
             "The same as hydrogen_connections_opened_total.",

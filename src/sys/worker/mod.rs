@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -37,6 +38,8 @@ pub struct Parts<S: Shard> {
     pub controls: ControlSink,
     /// This thread's counters.
     pub counters: Arc<Counters>,
+    /// Raised with every turn: whoever looks at it twice knows whether the thread lives.
+    pub beat: Arc<AtomicU64>,
     /// The clocks.
     pub clock: Clock,
 }
@@ -59,20 +62,22 @@ impl<S: Shard> Worker<S> {
     pub fn run(mut self) {
         self.parts.inbox.attach();
         while !self.stop {
+            self.parts.beat.fetch_add(1, Ordering::Relaxed);
             let worked = self.turn();
             let handed_on = self.hand_on();
             if worked && handed_on {
                 continue;
             }
             let wait = if handed_on { self.until_timeout() } else { Some(RETRY) };
-            self.parts.inbox.sleep(wait, handed_on);
+            self.parts.inbox.sleep(wait, self.takes_messages(), handed_on);
         }
     }
 
     /// Takes what waits, up to a bound. Returns whether anything was done.
     fn turn(&mut self) -> bool {
         let mut worked = false;
-        for _ in 0..MESSAGES_PER_TURN {
+        let messages = if self.takes_messages() { MESSAGES_PER_TURN } else { 0 };
+        for _ in 0..messages {
             let Some(message) = self.parts.inbox.try_recv() else { break };
             self.on_message(message);
             worked = true;
@@ -111,9 +116,6 @@ impl<S: Shard> Worker<S> {
             ToWorker::Emission(emission) => self.guarded(|shard, out| shard.on_emission(emission, now, out)),
             ToWorker::Notice(notice) => self.guarded(|shard, out| shard.on_notice(&notice, now, out)),
             ToWorker::Stop => self.stop = true,
-            ToWorker::Check(count) => {
-                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
         }
     }
 
@@ -125,6 +127,12 @@ impl<S: Shard> Worker<S> {
             self.parts.counters.inc(Metric::HANDLER_PANICS);
             log::error!("worker={} a step panicked; its effects so far stand", self.parts.id.0);
         }
+    }
+
+    /// While orders are stuck, messages would only make more of them. But when messages for other
+    /// workers are stuck too, its own must be taken: two workers could wait for each other.
+    fn takes_messages(&self) -> bool {
+        !self.out.peers.is_empty() || self.out.orders.iter().all(Vec::is_empty)
     }
 
     fn until_timeout(&self) -> Option<Duration> {
@@ -181,3 +189,6 @@ impl<S: Shard> Worker<S> {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

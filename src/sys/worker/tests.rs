@@ -1,0 +1,111 @@
+use std::time::Instant;
+
+use super::*;
+use crate::base::counters::Registry;
+use crate::base::{ConnId, Mono, Now};
+use crate::engine::work::{Completion, Emission, Notice, Order};
+use crate::sys::mailbox::{ReactorReceiver, reactor_mailbox, worker_mailbox};
+
+/// Makes an order of each emission, and counts them.
+struct Counting(Arc<AtomicU64>);
+
+impl Shard for Counting {
+    type Peer = ();
+
+    fn on_emission(&mut self, _: Emission, _: Now, out: &mut Outbox<()>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let conn = ConnId::from_u64(0);
+        out.order(conn, Order::Settle { conn, count: 1 });
+    }
+
+    fn on_batch(&mut self, _: &Batch, _: Now, _: &mut Outbox<()>) {}
+    fn on_peer(&mut self, _: WorkerId, (): (), _: Now, _: &mut Outbox<()>) {}
+    fn on_completion(&mut self, _: Completion, _: Now, _: &mut Outbox<()>) {}
+    fn on_notice(&mut self, _: &Notice, _: Now, _: &mut Outbox<()>) {}
+    fn poll_timeout(&self) -> Option<Mono> {
+        None
+    }
+    fn on_timeout(&mut self, _: Now, _: &mut Outbox<()>) {}
+}
+
+struct Scene {
+    taken: Arc<AtomicU64>,
+    beat: Arc<AtomicU64>,
+    reactor: ReactorSender,
+    reactor_inbox: ReactorReceiver,
+    queue: WorkerSender<()>,
+    worker: Worker<Counting>,
+    _poll: mio::Poll,
+}
+
+fn scene() -> Scene {
+    let poll = mio::Poll::new().unwrap();
+    let (reactor, reactor_inbox) = reactor_mailbox(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+    let (queue, inbox) = worker_mailbox();
+    let (taken, beat) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let worker = Worker::new(Parts {
+        id: WorkerId(0),
+        shard: Counting(taken.clone()),
+        inbox,
+        reactors: vec![reactor.clone()],
+        workers: vec![queue.clone()],
+        controls: Box::new(|_, _| Ok(())),
+        counters: Registry::default().register(),
+        beat: beat.clone(),
+        clock: Clock::default(),
+    });
+    Scene { taken, beat, reactor, reactor_inbox, queue, worker, _poll: poll }
+}
+
+fn emission() -> ToWorker<()> {
+    ToWorker::Emission(Emission { topic: "a.b".into(), payload: "1".into(), retain: false })
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn stuck_orders_hold_back_messages_until_the_reactor_has_room() {
+    let Scene { taken, beat, reactor, reactor_inbox, queue, worker, _poll } = scene();
+    while reactor.try_send(ToReactor::Drain).is_ok() {}
+    let all = 4 * MESSAGES_PER_TURN as u64;
+    for _ in 0..all {
+        queue.send(emission());
+    }
+    let running = std::thread::spawn(move || worker.run());
+    until("many turns pass", || beat.load(Ordering::Relaxed) > 20);
+    assert_eq!(taken.load(Ordering::Relaxed), MESSAGES_PER_TURN as u64);
+    while reactor_inbox.try_recv().is_some() {}
+    until("all are taken", || taken.load(Ordering::Relaxed) == all);
+    queue.send(ToWorker::Stop);
+    running.join().unwrap();
+}
+
+#[test]
+fn a_reactor_that_is_gone_does_not_keep_a_worker_from_its_end() {
+    let Scene { reactor_inbox, queue, worker, .. } = scene();
+    drop(reactor_inbox);
+    queue.send(emission());
+    let running = std::thread::spawn(move || worker.run());
+    queue.send(ToWorker::Stop);
+    until("the worker ends", || running.is_finished());
+}
+
+#[test]
+fn a_nudge_costs_a_sleeping_worker_one_turn() {
+    let Scene { beat, queue, worker, reactor_inbox: _inbox, .. } = scene();
+    let running = std::thread::spawn(move || worker.run());
+    until("it begins", || beat.load(Ordering::Relaxed) > 0);
+    let before = beat.load(Ordering::Relaxed);
+    until("it takes a turn", || {
+        queue.nudge();
+        beat.load(Ordering::Relaxed) > before
+    });
+    queue.send(ToWorker::Stop);
+    running.join().unwrap();
+}
