@@ -162,7 +162,7 @@ impl Endpoint {
         {
             return Taken::Pressed;
         }
-        while let Some(order) = orders.next() {
+        for order in orders.by_ref() {
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
                 Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {

@@ -74,9 +74,7 @@ impl Dropped {
 
     /// Takes note of a topic: the first few are told.
     pub(super) fn name(&mut self, topic: &Arc<str>) {
-        if self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED
-            && !self.topics.iter().any(|known| *known == *topic)
-        {
+        if self.topics.len() < crate::base::limits::DROPPED_TOPICS_LISTED && !self.topics.contains(topic) {
             self.topics.push(topic.clone());
         }
     }
