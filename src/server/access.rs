@@ -91,7 +91,7 @@ impl Keeper {
                 }
                 log::info!("the keys file changed and was read again");
                 let blocks = self.access.blocks.clone();
-                self.swap_at_reactors(Access { keys: Arc::new(keys), blocks });
+                self.swap_at_reactors(Access { version: self.access.version + 1, keys: Arc::new(keys), blocks });
                 self.tell_workers();
             }
             Some(Err(error)) => log::error!("the keys file cannot be used, the keys from before stay: {error}"),
@@ -141,7 +141,7 @@ impl Keeper {
         let blocks = list?;
         self.status.on_blocks(blocks.len());
         let keys = self.access.keys.clone();
-        self.swap_at_reactors(Access { keys, blocks });
+        self.swap_at_reactors(Access { version: self.access.version + 1, keys, blocks });
         Ok(said.to_string().into())
     }
 }

@@ -357,7 +357,7 @@ fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), StartError> {
         Some(Err(error)) => return Err(StartError::Keys(error)),
         None => return Err(StartError::Key("the keys file was not read".to_owned())),
     };
-    Ok((watcher, Arc::new(Access { keys: Arc::new(keys), blocks: Default::default() })))
+    Ok((watcher, Arc::new(Access { version: 0, keys: Arc::new(keys), blocks: Default::default() })))
 }
 
 /// Listens on every configured address. A port of 0 is any free one, and the same for all.

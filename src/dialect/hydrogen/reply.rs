@@ -123,7 +123,7 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let Some(session) = self.sessions.of_mut(conn).filter(|session| !session.is_shut_out) else { return };
         session.own_events += 1;
         let head = EventHead {
             epoch: &Epoch::new(session.epoch).to_string(),

@@ -134,6 +134,7 @@ impl Endpoint {
                     }
                     self.around.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
                 }
+                Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
                 Order::Close { conn, reason, text } => {
                     self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
                 }
