@@ -8,7 +8,7 @@ use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason};
 use crate::engine::auth::Identity;
 use crate::engine::channel::Responder;
 use crate::engine::outbound::Dropped;
-use crate::engine::wire::{Incoming, parse};
+use crate::engine::wire::{BadMessage, Incoming, parse};
 use crate::engine::work::{Opening, Order, Outbox};
 use rand_chacha::rand_core::Rng;
 use serde_json::json;
@@ -93,11 +93,11 @@ impl Hydrogen {
         }
         match parse(&mut self.scanner, text, self.settings.depth_max) {
             Ok(Incoming::Command(command)) => {
-                self.count_in(kind::COMMAND);
+                self.count_in(kind::COMMAND, text.len());
                 self.on_command(conn, text, &command, read_at, now, out);
             }
             Ok(Incoming::Ack(ack)) => {
-                self.count_in(kind::ACK);
+                self.count_in(kind::ACK, text.len());
                 if self.may_ack(conn, ack.auth.as_ref(), now, out) {
                     // Only at-least-once deliveries are ever outstanding.
                     self.counters.inc(Metric::ACKS_IGNORED);
@@ -105,7 +105,7 @@ impl Hydrogen {
                 out.order(conn, Order::Settle { conn, count: 1 });
             }
             Ok(Incoming::LegacyStatus) => {
-                self.count_in(kind::STATUS);
+                self.count_in(kind::STATUS, text.len());
                 if let Err(error) = self.check_older(conn) {
                     return self.respond_bad(conn, (None, None, None, &error), read_at, now, out);
                 }
@@ -114,13 +114,13 @@ impl Hydrogen {
                 self.reports.status(true, responder);
             }
             Ok(Incoming::LegacyKeepalive) => {
-                self.count_in(kind::KEEPALIVE);
+                self.count_in(kind::KEEPALIVE, text.len());
                 self.respond_keepalive(conn, read_at, now, out);
             }
             Err(refused) => {
                 let repeat = (refused.id.as_deref(), refused.channel.as_deref(), refused.action.as_deref());
                 self.respond_bad(conn, (repeat.0, repeat.1, repeat.2, &refused.error), read_at, now, out);
-                self.on_bad_message(conn, out);
+                self.on_bad_message(conn, refused.kind, text.len(), out);
             }
         }
     }
@@ -137,7 +137,7 @@ impl Hydrogen {
             }
         };
         self.respond_bad(conn, (None, None, None, &error), read_at, now, out);
-        self.on_bad_message(conn, out);
+        self.on_bad_message(conn, BadMessage::Binary, 0, out);
     }
 
     /// The older clients' status asks for a credential like everything else.
@@ -170,8 +170,9 @@ impl Hydrogen {
         }
     }
 
-    fn on_bad_message(&mut self, conn: ConnId, out: &mut Outbox<Peer>) {
-        self.count_in(kind::BAD);
+    fn on_bad_message(&mut self, conn: ConnId, what: BadMessage, bytes: usize, out: &mut Outbox<Peer>) {
+        self.count_in(kind::BAD, bytes);
+        self.counters.inc(Metric::BAD_MESSAGES_IN.at(what as usize));
         let Some(session) = self.sessions.of_mut(conn) else { return };
         session.bad_messages += 1;
         if self.settings.bad_messages_max > 0 && session.bad_messages > self.settings.bad_messages_max {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::{Reason, Wall};
+use crate::base::{Metric, Reason, Wall};
 use crate::engine::auth::{Block, BlockList, Identity, KeyRecord, KeyRing, Permissions, Target, Token};
 use crate::engine::channel::{Access as Allowed, Action, Call, Channel, Outcome, Session};
 use crate::engine::work::{Opening, Order};
@@ -324,4 +324,47 @@ fn a_command_names_no_more_patterns_than_it_may_equal_ones_included() {
             assert_eq!(scene.answers(), [expected], "{action} {count}");
         }
     }
+}
+
+#[test]
+fn bad_messages_are_counted_by_kind_and_all_messages_with_their_bytes() {
+    use crate::base::metric::{BAD_MESSAGES, TYPES_IN, TYPES_OUT};
+    let place = |names: &[&str], name: &str| names.iter().position(|own| *own == name).unwrap();
+    let mut scene = Scene::new(None);
+    let identity = scene.identity(1);
+    scene.open(0, Some(identity), 0);
+    let texts = ["{no json", "[]", "{\"type\":\"response\"}"];
+    texts.iter().for_each(|text| scene.text(0, text));
+    scene.shard.on_binary(conn(0), scene.now.mono, scene.now, &mut scene.out);
+    let counters = scene.shard.counters.clone();
+    for kind in ["not_json", "not_object", "unknown_type", "binary"] {
+        assert_eq!(counters.value(Metric::BAD_MESSAGES_IN.at(place(BAD_MESSAGES, kind))), 1, "{kind}");
+    }
+    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    assert_eq!(counters.value(Metric::MESSAGE_BYTES_IN.at(place(TYPES_IN, "bad"))), bytes as u64);
+    let sent = |order: &Order| match order {
+        Order::Send { frame, .. } => frame.len() as u64,
+        _ => 0,
+    };
+    let sent: u64 = scene.orders().iter().map(sent).sum();
+    assert_eq!(counters.value(Metric::MESSAGE_BYTES_OUT.at(place(TYPES_OUT, "response"))), sent);
+}
+
+#[test]
+fn an_events_bytes_count_for_every_receiver() {
+    let mut scene = Scene::new(None);
+    for slot in 0..3 {
+        let identity = scene.identity(1);
+        scene.open(slot, Some(identity), 0);
+        scene.command(slot, "system.subscribe", json!({"topics": ["a.b"]}));
+    }
+    scene.orders();
+    let event = Metric::MESSAGE_BYTES_OUT.at(reply::kind::EVENT);
+    let before = scene.shard.counters.value(event);
+    scene.command(0, "system.publish", json!({"topic": "a.b", "payload": 1}));
+    let length = scene.orders().iter().find_map(|order| match order {
+        Order::Broadcast { event, .. } => Some(event.frame.len() as u64),
+        _ => None,
+    });
+    assert_eq!(scene.shard.counters.value(event) - before, 3 * length.unwrap());
 }
