@@ -368,3 +368,20 @@ fn an_events_bytes_count_for_every_receiver() {
     });
     assert_eq!(scene.shard.counters.value(event) - before, 3 * length.unwrap());
 }
+
+#[test]
+fn a_page_of_connections_has_the_first_ones_behind_its_beginning_in_order() {
+    use crate::engine::channel::{List, Page};
+    let mut scene = Scene::new(None);
+    for slot in [4, 1, 3, 0, 2] {
+        scene.open(slot, None, 0);
+    }
+    let key = |slot: usize| format!("{:016x}", conn(slot).as_u64());
+    let page = Page { after: Some(key(0)), limit: 2 };
+    let rows = scene.shard.rows_here(List::Connections, &page);
+    assert_eq!(rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>(), [key(1), key(2), key(3)]);
+    for (row, slot) in rows.iter().zip(1..) {
+        let json: Value = serde_json::from_str(&row.json).unwrap();
+        assert_eq!(json["connection"], conn(slot).to_string());
+    }
+}
