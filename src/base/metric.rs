@@ -74,6 +74,21 @@ pub const TYPES_IN: &[&str] = &["command", "ack", "status", "keepalive", "echo",
 /// Message types that go out.
 pub const TYPES_OUT: &[&str] = &["response", "event", "status", "keepalive", "echo"];
 
+/// Kinds of bad input, each with its own name.
+pub const BAD_MESSAGES: &[&str] = &[
+    "not_json",
+    "not_object",
+    "duplicate_key",
+    "lone_surrogate",
+    "too_deep",
+    "too_long",
+    "unknown_type",
+    "envelope_field",
+    "id",
+    "name",
+    "binary",
+];
+
 /// Ways of breaking RFC 6455, each with its own name.
 pub const WS_VIOLATIONS: &[&str] = &[
     "unmasked",
@@ -161,6 +176,9 @@ families! {
     BYTES_OUT: Counter "sent_bytes_total" ["": NONE] "Bytes sent, before TLS.";
     MESSAGES_IN: Counter "messages_received_total" ["type": TYPES_IN] "Messages received, by type.";
     MESSAGES_OUT: Counter "messages_sent_total" ["type": TYPES_OUT] "Messages queued for sending, by type.";
+    MESSAGE_BYTES_IN: Counter "message_received_bytes_total" ["type": TYPES_IN] "Bytes of the text of messages received, by type.";
+    MESSAGE_BYTES_OUT: Counter "message_sent_bytes_total" ["type": TYPES_OUT] "Bytes of the frames of messages queued for sending, by type.";
+    BAD_MESSAGES_IN: Counter "bad_messages_total" ["kind": BAD_MESSAGES] "Messages that were none, by what is wrong with them.";
     PINGS_IN: Counter "pings_received_total" ["": NONE] "WebSocket pings received.";
     PINGS_OUT: Counter "pings_sent_total" ["": NONE] "WebSocket pings sent.";
     ERRORS: Counter "errors_total" ["code": Code::NAMES] "Errors answered, by code.";

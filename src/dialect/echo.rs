@@ -15,16 +15,25 @@ pub fn on_open<P>(conn: ConnId, out: &mut Outbox<P>) {
 
 /// Sends a text message back.
 pub fn on_text<P>(conn: ConnId, text: &str, read_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
-    send_back(conn, encoder::text(text.as_bytes()), read_at, counters, out);
+    send_back(conn, text.len(), encoder::text(text.as_bytes()), read_at, counters, out);
 }
 
 /// Sends a binary message back.
 pub fn on_binary<P>(conn: ConnId, bytes: &[u8], read_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
-    send_back(conn, encoder::binary(bytes), read_at, counters, out);
+    send_back(conn, bytes.len(), encoder::binary(bytes), read_at, counters, out);
 }
 
-fn send_back<P>(conn: ConnId, frame: bytes::Bytes, received_at: Mono, counters: &Counters, out: &mut Outbox<P>) {
+fn send_back<P>(
+    conn: ConnId,
+    came: usize,
+    frame: bytes::Bytes,
+    received_at: Mono,
+    counters: &Counters,
+    out: &mut Outbox<P>,
+) {
     counters.inc(Metric::MESSAGES_IN.at(ECHO_IN));
     counters.inc(Metric::MESSAGES_OUT.at(ECHO_OUT));
+    counters.add(Metric::MESSAGE_BYTES_IN.at(ECHO_IN), came as u64);
+    counters.add(Metric::MESSAGE_BYTES_OUT.at(ECHO_OUT), frame.len() as u64);
     out.order(conn, Order::Send { conn, frame, settles: 1, received_at });
 }

@@ -94,7 +94,7 @@ impl Keeper {
                 }
                 log::info!("the keys file changed and was read again");
                 let blocks = self.access.blocks.clone();
-                self.swap_at_reactors(Access { keys: Arc::new(keys), blocks });
+                self.swap_at_reactors(Access { version: self.access.version + 1, keys: Arc::new(keys), blocks });
                 self.tell_workers();
             }
             Some(Err(error)) => log::error!("the keys file cannot be used, the keys from before stay: {error}"),
@@ -144,7 +144,7 @@ impl Keeper {
     fn swap_blocks(&mut self, list: Result<BlockList, Error>, said: &serde_json::Value) -> Result<Box<str>, Error> {
         let blocks = list?;
         let keys = self.access.keys.clone();
-        self.swap_at_reactors(Access { keys, blocks });
+        self.swap_at_reactors(Access { version: self.access.version + 1, keys, blocks });
         Ok(said.to_string().into())
     }
 }
@@ -176,5 +176,5 @@ pub(super) fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), Sta
         Some(Err(error)) => return Err(StartError::Keys(error)),
         None => return Err(StartError::Key("the keys file was not read".to_owned())),
     };
-    Ok((watcher, Arc::new(Access { keys: Arc::new(keys), blocks: Default::default() })))
+    Ok((watcher, Arc::new(Access { version: 0, keys: Arc::new(keys), blocks: Default::default() })))
 }

@@ -35,8 +35,6 @@ pub enum ToReactor {
     Drain,
     /// End now.
     Stop,
-    /// Say that you live.
-    Check(Arc<std::sync::atomic::AtomicUsize>),
 }
 
 /// What a worker is sent, besides batches.

@@ -48,7 +48,7 @@ impl Keys {
         Keys(keys)
     }
 
-    pub fn snapshot(&self, blocks: BlockList) -> Arc<Access> {
+    pub fn snapshot(&self, version: u64, blocks: BlockList) -> Arc<Access> {
         let record = |key: &Key| KeyRecord {
             id: key.token.id(),
             name: key.name.into(),
@@ -60,7 +60,7 @@ impl Keys {
             signing: key.secret.map(|secret| Signing::HmacSha256(Box::new(secret))),
         };
         let ring = KeyRing::new(self.0.iter().map(record).collect(), None).unwrap();
-        Arc::new(Access { keys: Arc::new(ring), blocks })
+        Arc::new(Access { version, keys: Arc::new(ring), blocks })
     }
 
     /// One change; says whose.

@@ -180,7 +180,7 @@ impl Reactor {
                         }
                     }
                 }
-                Order::Ready { .. } | Order::Close { .. } | Order::Answer { .. } => {}
+                Order::Ready { .. } | Order::Close { .. } | Order::CredentialRefused { .. } | Order::Answer { .. } => {}
             }
             let conns: Vec<ConnId> = self.sockets.keys().copied().collect();
             let orders = floor.saboteur.order(order, &conns);

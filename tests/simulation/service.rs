@@ -162,7 +162,8 @@ impl World {
 
     /// Every thread is told of a new access snapshot.
     fn swap(&mut self) {
-        let access = self.keys.snapshot(self.blocks.clone());
+        self.access_version += 1;
+        let access = self.keys.snapshot(self.access_version, self.blocks.clone());
         for reactor in 0..self.plan.reactors {
             self.told.push_back(Told::Reactor(reactor, ToReactor::Access(access.clone())));
         }

@@ -56,6 +56,7 @@ pub struct World {
     pub held: Arc<Held>,
     pub keys: Keys,
     pub blocks: BlockList,
+    pub access_version: u64,
     pub told: VecDeque<Told>,
     pub registry: Registry,
     /// Nobody begins anything new.
@@ -77,7 +78,7 @@ impl World {
         channels.add("system", system).unwrap();
         channels.add("app", Arc::new(App(held.clone()))).unwrap();
         let channels = Arc::new(channels);
-        let access = keys.snapshot(BlockList::default());
+        let access = keys.snapshot(0, BlockList::default());
         let mut shadow = Shadow::default();
         shadow.has_rate = plan.hydrogen.rate.is_some();
         for key in &keys.0 {
@@ -126,6 +127,7 @@ impl World {
             held,
             keys,
             blocks: BlockList::default(),
+            access_version: 0,
             told: VecDeque::new(),
             registry,
             is_calm: false,

@@ -30,8 +30,7 @@ impl Hydrogen {
         };
         if self.access.blocks.is_blocked(Some(session.address.ip()), Some(&identity), now.wall).is_some() {
             self.counters.inc(Metric::BLOCKED);
-            let text = "blocked".into();
-            out.order(conn, Order::Close { conn, reason: Reason::Blocked, text });
+            self.shut_out(conn, Reason::Blocked, "blocked", out);
             return Outcome::Failed(Error::new(Code::Blocked, "blocked"));
         }
         if session.identity.as_ref().is_some_and(|own| own.name != identity.name) {
@@ -43,13 +42,15 @@ impl Hydrogen {
         answer
     }
 
-    fn on_wrong_credential(&mut self, conn: ConnId, error: Error, out: &mut Outbox<Peer>) -> Error {
+    /// Counts a wrong credential, here and at the reactor for its address; the last one that is
+    /// borne ends the connection.
+    pub(super) fn on_wrong_credential(&mut self, conn: ConnId, error: Error, out: &mut Outbox<Peer>) -> Error {
         self.counters.inc(Metric::AUTH_REFUSED);
+        out.order(conn, Order::CredentialRefused { conn });
         if let Some(session) = self.sessions.of_mut(conn) {
             session.failed_credentials += 1;
             if session.failed_credentials >= FAILED_CREDENTIALS_MAX {
-                let text = "too many wrong credentials".into();
-                out.order(conn, Order::Close { conn, reason: Reason::AuthenticationFailed, text });
+                self.shut_out(conn, Reason::AuthenticationFailed, "too many wrong credentials", out);
             }
         }
         error
@@ -84,25 +85,49 @@ impl Hydrogen {
         self.access = access;
         let all: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in all {
-            let Some(session) = self.sessions.of(conn) else { continue };
-            let Some(identity) = session.identity.clone() else { continue };
-            if self.access.blocks.is_blocked(Some(session.address.ip()), Some(&identity), now.wall).is_some() {
-                self.counters.inc(Metric::BLOCKED);
-                let text = "blocked".into();
-                out.order(conn, Order::Close { conn, reason: Reason::Blocked, text });
-                continue;
-            }
-            let close =
-                |text: &'static str| Order::Close { conn, reason: Reason::CredentialExpired, text: text.into() };
-            match self.access.keys.current(&identity, now.wall) {
-                Current::Same => {}
-                Current::Changed(identity) if identity.permissions.may_connect() => {
-                    self.become_identity(conn, identity, now, out);
-                }
-                Current::Changed(_) => out.order(conn, close("the identity may no longer connect")),
-                Current::Expired => out.order(conn, close("the credential is expired")),
-                Current::Revoked => out.order(conn, close("the credential was revoked")),
-            }
+            self.review(conn, now, out);
         }
+    }
+
+    /// Looks at one session by the access snapshot of now.
+    pub(super) fn review(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        let Some(session) = self.sessions.of(conn) else { return };
+        if session.is_shut_out {
+            return;
+        }
+        let identity = session.identity.clone();
+        if self.access.blocks.is_blocked(Some(session.address.ip()), identity.as_deref(), now.wall).is_some() {
+            self.counters.inc(Metric::BLOCKED);
+            self.shut_out(conn, Reason::Blocked, "blocked", out);
+            return;
+        }
+        let Some(identity) = identity else { return };
+        match self.access.keys.current(&identity, now.wall) {
+            Current::Same => {}
+            Current::Changed(identity) if identity.permissions.may_connect() => {
+                self.become_identity(conn, identity, now, out);
+            }
+            Current::Changed(_) => {
+                self.shut_out(conn, Reason::CredentialExpired, "the identity may no longer connect", out);
+            }
+            Current::Expired => self.shut_out(conn, Reason::CredentialExpired, "the credential is expired", out),
+            Current::Revoked => self.shut_out(conn, Reason::CredentialExpired, "the credential was revoked", out),
+        }
+    }
+
+    /// Closes a session that has lost its right to be here. From now on it hears nothing and is
+    /// refused everything, however long the close takes; commands under way get their answers.
+    pub(super) fn shut_out(&mut self, conn: ConnId, reason: Reason, text: &'static str, out: &mut Outbox<Peer>) {
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        if std::mem::replace(&mut session.is_shut_out, true) {
+            return;
+        }
+        session.identity = None;
+        let patterns: Vec<Pattern> = session.subscriptions.keys().cloned().collect();
+        for pattern in &patterns {
+            self.forget(conn, pattern, out);
+        }
+        self.disarm(conn);
+        out.order(conn, Order::Close { conn, reason, text: text.into() });
     }
 }

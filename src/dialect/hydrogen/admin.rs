@@ -15,16 +15,17 @@ impl Hydrogen {
     pub(super) fn rows_here(&self, list: List, page: &Page) -> Vec<Row> {
         let after = page.after.as_deref();
         let sessions = |key: fn(&Session) -> String, json: fn(&Session) -> serde_json::Value| {
-            let mut rows: Vec<Row> = self
+            let mut rows: Vec<(String, &Session)> = self
                 .sessions
                 .iter()
                 .map(|session| (key(session), session))
                 .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
-                .map(|(key, session)| Row { key, json: json(session).to_string().into() })
                 .collect();
-            rows.sort_unstable();
+            rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
             rows.truncate(page.limit + 1);
-            rows
+            // Only what the page shows is encoded.
+            let rows = rows.into_iter();
+            rows.map(|(key, session)| Row { key, json: json(session).to_string().into() }).collect()
         };
         match list {
             List::Sessions => sessions(|session| session.session_id.to_string(), session_json),

@@ -184,12 +184,11 @@ impl Session for Context<'_> {
 
     fn disconnect(&mut self, whom: Disconnect) -> Outcome {
         let count = self.shard.disconnect_here(&whom, self.out);
-        let mut sum = Gather::new(self.shard.workers - 1, Kind::Sum("disconnected", count));
+        let sum = Gather::new(self.shard.workers - 1, Kind::Sum("disconnected", count));
         if sum.waits == 0 {
             return sum.finish().map(Outcome::Done).into();
         }
         let ticket = self.defer();
-        sum.waits = self.shard.workers - 1;
         if let Some(command) = self.shard.pending.of_mut(ticket) {
             command.gather = Some(sum);
         }

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::reply::Meta;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Mono, Now};
+use crate::engine::auth::Permissions;
 use crate::engine::channel::{Access, Action, Call, Outcome};
 use crate::engine::wire::{Auth, Command, Raw};
 use crate::engine::work::Outbox;
@@ -38,7 +39,7 @@ impl Hydrogen {
         if self.sessions.of(conn).is_some_and(|session| session.owes_session_event && session.identity.is_some()) {
             self.tell_session(conn, now, out);
         }
-        let allowed = self.admit(conn, command, now).and_then(|action| {
+        let allowed = self.admit(conn, command, now, out).and_then(|action| {
             let signed = self.check_signature(conn, text, command, read_at, now, out)?;
             Ok(signed.then_some(action))
         });
@@ -63,14 +64,20 @@ impl Hydrogen {
         // A signature covers the id, so there is one.
         let id = command.id.as_deref().unwrap_or_default();
         let meta = Meta { conn, id, channel: &command.channel, action: &command.action, read_at };
-        match claimed.and_then(|()| self.admit(conn, command, now)) {
+        match claimed.and_then(|()| self.admit(conn, command, now, out)) {
             Ok(_) => self.call(meta, command.data, now, out),
             Err(error) => self.respond(meta, &Err(error), now, out),
         }
     }
 
     /// Finds the handler's action and checks that the caller may call it.
-    fn admit(&self, conn: ConnId, command: &Command<'_>, now: Now) -> Result<Action, Error> {
+    fn admit(
+        &mut self,
+        conn: ConnId,
+        command: &Command<'_>,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) -> Result<Action, Error> {
         let Some(session) = self.sessions.of(conn) else {
             return Err(Error::new(Code::Unavailable, "the session is over"));
         };
@@ -87,7 +94,7 @@ impl Hydrogen {
         if identity.is_expired(now.wall) {
             return Err(Error::new(Code::Expired, "the credential is expired"));
         }
-        self.check_token(conn, command.auth.as_ref(), now)?;
+        self.check_token(conn, command.auth.as_ref(), now, out)?;
         let Some(action) = found else {
             let message = if self.channels.has(&command.channel) {
                 "the channel has no such action"
@@ -98,15 +105,27 @@ impl Hydrogen {
         };
         let may = match action.access {
             Access::Anyone | Access::Unauthenticated => true,
-            Access::Call => identity.permissions.may_call(&command.channel, &command.action),
-            Access::Admin => identity.permissions.is_admin(),
+            Access::Call => {
+                self.permissions_of(conn).is_some_and(|own| own.may_call(&command.channel, &command.action))
+            }
+            Access::Admin => self.permissions_of(conn).is_some_and(Permissions::is_admin),
         };
         if may { Ok(action) } else { Err(Error::new(Code::Forbidden, "this identity may not call this")) }
     }
 
+    fn permissions_of(&self, conn: ConnId) -> Option<&Permissions> {
+        Some(&self.sessions.of(conn)?.identity.as_ref()?.permissions)
+    }
+
     /// A credential on a message must be the connection's own; some configurations ask for one on
     /// every message.
-    fn check_token(&self, conn: ConnId, auth: Option<&Auth<'_>>, now: Now) -> Result<(), Error> {
+    fn check_token(
+        &mut self,
+        conn: ConnId,
+        auth: Option<&Auth<'_>>,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) -> Result<(), Error> {
         let Some(token) = auth.and_then(|auth| auth.token.as_deref()) else {
             if self.settings.auth_per_message {
                 return Err(Error::new(Code::Unauthenticated, "every message needs a credential here"));
@@ -122,16 +141,13 @@ impl Hydrogen {
                     Err(Error::new(Code::Unauthenticated, "the credential is not this connection's"))
                 }
             }
-            Err(refused) => {
-                self.counters.inc(Metric::AUTH_REFUSED);
-                Err(refused.error())
-            }
+            Err(refused) => Err(self.on_wrong_credential(conn, refused.error(), out)),
         }
     }
 
-    pub(super) fn may_ack(&self, conn: ConnId, auth: Option<&Auth<'_>>, now: Now) -> bool {
+    pub(super) fn may_ack(&mut self, conn: ConnId, auth: Option<&Auth<'_>>, now: Now, out: &mut Outbox<Peer>) -> bool {
         self.sessions.of(conn).is_some_and(|session| session.identity.is_some())
-            && self.check_token(conn, auth, now).is_ok()
+            && self.check_token(conn, auth, now, out).is_ok()
     }
 
     /// Calls the handler. Its panic costs this command and nothing else.

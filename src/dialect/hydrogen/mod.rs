@@ -193,3 +193,6 @@ impl Hydrogen {
         self.sessions.of(conn).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,7 +133,8 @@ impl Hydrogen {
         self.respond(meta, &result, now, out);
     }
 
-    pub(super) fn count_in(&self, of_kind: usize) {
+    pub(super) fn count_in(&self, of_kind: usize, bytes: usize) {
+        self.counters.add(Metric::MESSAGE_BYTES_IN.at(of_kind), bytes as u64);
         self.counters.inc(Metric::MESSAGES_IN.at(of_kind));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 
-use super::reply::kind;
+use super::reply::{count_out, kind};
 use super::{Hydrogen, Peer};
 use crate::base::{Error, Metric, Mono, Now};
 use crate::engine::outbound::EventFrame;
@@ -58,7 +58,7 @@ impl Hydrogen {
         if let Some(frame) = &frame
             && receivers > 0
         {
-            self.counters.add(Metric::MESSAGES_OUT.at(kind::EVENT), receivers as u64);
+            count_out(&self.counters, kind::EVENT, frame, receivers);
             let event =
                 Arc::new(EventFrame { frame: frame.clone(), topic: topic.into(), low_priority: publish.low_priority });
             for reactor in fan_out.reactors() {
@@ -97,7 +97,7 @@ impl Hydrogen {
             if filter.is_some_and(|filter| !filter.passes(&mut Payload::new(&retained.payload))) {
                 continue;
             }
-            self.counters.inc(Metric::MESSAGES_OUT.at(kind::EVENT));
+            count_out(&self.counters, kind::EVENT, &retained.event, 1);
             let event = Arc::new(EventFrame { frame: retained.event.clone(), topic, low_priority: false });
             let targets: Arc<[Target]> = Arc::from([target]);
             orders.push(Order::Broadcast { event, targets, published_at: now.mono });

@@ -3,13 +3,12 @@
 use super::reply::kind;
 use super::session::{Held, Opened, Session};
 use super::settings::SessionEvent;
-use super::timers::Timer;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason};
 use crate::engine::auth::Identity;
 use crate::engine::channel::Responder;
 use crate::engine::outbound::Dropped;
-use crate::engine::wire::{Incoming, parse};
+use crate::engine::wire::{BadMessage, Incoming, parse};
 use crate::engine::work::{Opening, Order, Outbox};
 use rand_chacha::rand_core::Rng;
 use serde_json::json;
@@ -31,18 +30,24 @@ impl Hydrogen {
         self.counters.inc(Metric::SESSIONS_OPENED);
         out.order(conn, Order::Ready { conn });
         if opening.identity.is_none() {
-            self.timers.set(now.mono.after(self.settings.handshake_timeout), Timer::Authenticate(conn));
-            return;
+            self.arm_authenticate(conn, now);
+        } else {
+            self.arm_expiry(conn, now);
         }
-        self.arm_expiry(conn, now);
-        if self.settings.session_event == SessionEvent::Connect {
+        // It was judged before a change that this worker has looked through its sessions for
+        // already. A snapshot newer than the worker's comes to it with a look at all sessions.
+        if opening.access_version < self.access.version {
+            self.review(conn, now, out);
+        }
+        if opening.identity.is_some() && self.settings.session_event == SessionEvent::Connect {
             self.tell_session(conn, now, out);
         }
     }
 
     /// A connection is over: what was its is given back.
     pub fn on_closed(&mut self, conn: ConnId, out: &mut Outbox<Peer>) {
-        let Some(session) = self.sessions.remove(conn) else { return };
+        let Some(mut session) = self.sessions.remove(conn) else { return };
+        self.timers.cancel_all(&mut session);
         self.counters.inc(Metric::SESSIONS_CLOSED);
         self.counters.add(Metric::SUBSCRIPTIONS_ENDED, session.subscriptions.len() as u64);
         self.topics.drop_connection(conn);
@@ -69,17 +74,17 @@ impl Hydrogen {
     pub fn on_text(&mut self, conn: ConnId, text: &str, read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
         let rate = self.settings.rate;
         let Some(session) = self.sessions.of_mut(conn) else { return };
-        if let Some(held) = &mut session.held {
-            // Bounded by the messages of one connection that may be in flight.
-            held.push_back(Held { text: text.into(), read_at });
-            return;
-        }
         if let Some(rate) = rate
             && let Err(wait_ms) = session.take_token(rate, now.mono)
         {
             self.counters.inc(Metric::RATE_LIMITED);
-            let error = Error::new(Code::RateLimited, "messages come too fast").retry_after_ms(wait_ms.max(1));
+            let error = too_fast(wait_ms);
             self.refuse_unread(conn, text, &error, read_at, now, out);
+            return;
+        }
+        if let Some(held) = &mut session.held {
+            // Bounded by the messages of one connection that may be in flight.
+            held.push_back(Held { text: text.into(), read_at });
             return;
         }
         self.take(conn, text, read_at, now, out);
@@ -87,21 +92,26 @@ impl Hydrogen {
 
     /// Takes a message whose turn it is.
     pub(super) fn take(&mut self, conn: ConnId, text: &str, read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
+        if self.sessions.of(conn).is_some_and(|session| session.is_shut_out) {
+            let error = Error::new(Code::Unauthenticated, "the connection is being closed");
+            self.refuse_unread(conn, text, &error, read_at, now, out);
+            return;
+        }
         match parse(&mut self.scanner, text, self.settings.depth_max) {
             Ok(Incoming::Command(command)) => {
-                self.count_in(kind::COMMAND);
+                self.count_in(kind::COMMAND, text.len());
                 self.on_command(conn, text, &command, read_at, now, out);
             }
             Ok(Incoming::Ack(ack)) => {
-                self.count_in(kind::ACK);
-                if self.may_ack(conn, ack.auth.as_ref(), now) {
+                self.count_in(kind::ACK, text.len());
+                if self.may_ack(conn, ack.auth.as_ref(), now, out) {
                     // Only at-least-once deliveries are ever outstanding.
                     self.counters.inc(Metric::ACKS_IGNORED);
                 }
                 out.order(conn, Order::Settle { conn, count: 1 });
             }
             Ok(Incoming::LegacyStatus) => {
-                self.count_in(kind::STATUS);
+                self.count_in(kind::STATUS, text.len());
                 if let Err(error) = self.check_older(conn) {
                     return self.respond_bad(conn, (None, None, None, &error), read_at, now, out);
                 }
@@ -110,25 +120,30 @@ impl Hydrogen {
                 self.reports.status(true, responder);
             }
             Ok(Incoming::LegacyKeepalive) => {
-                self.count_in(kind::KEEPALIVE);
+                self.count_in(kind::KEEPALIVE, text.len());
                 self.respond_keepalive(conn, read_at, now, out);
             }
             Err(refused) => {
                 let repeat = (refused.id.as_deref(), refused.channel.as_deref(), refused.action.as_deref());
                 self.respond_bad(conn, (repeat.0, repeat.1, repeat.2, &refused.error), read_at, now, out);
-                self.on_bad_message(conn, out);
+                self.on_bad_message(conn, refused.kind, text.len(), out);
             }
         }
     }
 
     /// A binary message: none is taken.
     pub fn on_binary(&mut self, conn: ConnId, read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
-        if !self.is_here(conn) {
-            return;
-        }
-        let error = Error::new(Code::Unsupported, "binary messages are not taken: send JSON as text");
+        let rate = self.settings.rate;
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let error = match rate.map_or(Ok(()), |rate| session.take_token(rate, now.mono)) {
+            Ok(()) => Error::new(Code::Unsupported, "binary messages are not taken: send JSON as text"),
+            Err(wait_ms) => {
+                self.counters.inc(Metric::RATE_LIMITED);
+                too_fast(wait_ms)
+            }
+        };
         self.respond_bad(conn, (None, None, None, &error), read_at, now, out);
-        self.on_bad_message(conn, out);
+        self.on_bad_message(conn, BadMessage::Binary, 0, out);
     }
 
     /// The older clients' status asks for a credential like everything else.
@@ -161,8 +176,9 @@ impl Hydrogen {
         }
     }
 
-    fn on_bad_message(&mut self, conn: ConnId, out: &mut Outbox<Peer>) {
-        self.count_in(kind::BAD);
+    fn on_bad_message(&mut self, conn: ConnId, what: BadMessage, bytes: usize, out: &mut Outbox<Peer>) {
+        self.count_in(kind::BAD, bytes);
+        self.counters.inc(Metric::BAD_MESSAGES_IN.at(what as usize));
         let Some(session) = self.sessions.of_mut(conn) else { return };
         session.bad_messages += 1;
         if self.settings.bad_messages_max > 0 && session.bad_messages > self.settings.bad_messages_max {
@@ -194,6 +210,10 @@ impl Hydrogen {
         });
         self.tell(conn, "session", &data, now, out);
     }
+}
+
+fn too_fast(wait_ms: u64) -> Error {
+    Error::new(Code::RateLimited, "messages come too fast").retry_after_ms(wait_ms.max(1))
 }
 
 /// `{identity, permissions, expires}`.

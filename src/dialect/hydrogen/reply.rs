@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Hydrogen, Peer};
-use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Wall};
+use crate::base::{Code, ConnId, Counters, Error, Metric, Mono, Now, Wall};
 use crate::engine::topic::Epoch;
 use crate::engine::wire::{EventHead, event, keepalive_ok, response_error, response_ok};
 use crate::engine::work::{Order, Outbox};
@@ -68,8 +68,8 @@ impl Hydrogen {
                 response_error(&mut frame, meta.id, time, Some(meta.channel), Some(meta.action), error);
             }
         }
-        self.counters.inc(Metric::MESSAGES_OUT.at(kind::RESPONSE));
         let frame = frame.finish_text();
+        count_out(&self.counters, kind::RESPONSE, &frame, 1);
         out.order(meta.conn, Order::Send { conn: meta.conn, frame, settles: 1, received_at: meta.read_at });
     }
 
@@ -92,26 +92,29 @@ impl Hydrogen {
             }
         };
         self.counters.inc(Metric::error(error.code));
-        self.counters.inc(Metric::MESSAGES_OUT.at(kind::RESPONSE));
         let mut frame = FrameBuilder::with_capacity(256);
         response_error(&mut frame, id, self.clock.of(now.wall), channel, action, error);
-        out.order(conn, Order::Send { conn, frame: frame.finish_text(), settles: 1, received_at: read_at });
+        let frame = frame.finish_text();
+        count_out(&self.counters, kind::RESPONSE, &frame, 1);
+        out.order(conn, Order::Send { conn, frame, settles: 1, received_at: read_at });
     }
 
     /// Answers an older client's keepalive.
     pub(super) fn respond_keepalive(&mut self, conn: ConnId, read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
-        self.counters.inc(Metric::MESSAGES_OUT.at(kind::KEEPALIVE));
         let mut frame = FrameBuilder::with_capacity(64);
         keepalive_ok(&mut frame, now.wall.unix_s());
-        out.order(conn, Order::Send { conn, frame: frame.finish_text(), settles: 1, received_at: read_at });
+        let frame = frame.finish_text();
+        count_out(&self.counters, kind::KEEPALIVE, &frame, 1);
+        out.order(conn, Order::Send { conn, frame, settles: 1, received_at: read_at });
     }
 
     /// Answers an older client's status request: the bare object.
     pub(super) fn respond_status(&mut self, conn: ConnId, data: &str, read_at: Mono, out: &mut Outbox<Peer>) {
-        self.counters.inc(Metric::MESSAGES_OUT.at(kind::STATUS));
         let mut frame = FrameBuilder::with_capacity(data.len());
         frame.extend_from_slice(data.as_bytes());
-        out.order(conn, Order::Send { conn, frame: frame.finish_text(), settles: 1, received_at: read_at });
+        let frame = frame.finish_text();
+        count_out(&self.counters, kind::STATUS, &frame, 1);
+        out.order(conn, Order::Send { conn, frame, settles: 1, received_at: read_at });
     }
 
     /// Sends an event that is for one session alone, on a topic of the channel `system`.
@@ -123,7 +126,7 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let Some(session) = self.sessions.of_mut(conn).filter(|session| !session.is_shut_out) else { return };
         session.own_events += 1;
         let head = EventHead {
             epoch: &Epoch::new(session.epoch).to_string(),
@@ -138,11 +141,18 @@ impl Hydrogen {
         };
         let mut frame = FrameBuilder::with_capacity(1024);
         event(&mut frame, &head, data.to_string().as_bytes());
-        self.counters.inc(Metric::MESSAGES_OUT.at(kind::EVENT));
-        out.order(conn, Order::Send { conn, frame: frame.finish_text(), settles: 0, received_at: now.mono });
+        let frame = frame.finish_text();
+        count_out(&self.counters, kind::EVENT, &frame, 1);
+        out.order(conn, Order::Send { conn, frame, settles: 0, received_at: now.mono });
     }
 
     pub(super) fn count_error(&self, code: Code) {
         self.counters.inc(Metric::error(code));
     }
+}
+
+/// Counts a frame that goes to so many receivers.
+pub(super) fn count_out(counters: &Counters, of_kind: usize, frame: &[u8], receivers: usize) {
+    counters.add(Metric::MESSAGES_OUT.at(of_kind), receivers as u64);
+    counters.add(Metric::MESSAGE_BYTES_OUT.at(of_kind), (frame.len() * receivers) as u64);
 }

@@ -29,6 +29,11 @@ pub(super) struct Session {
     pub next_subscription: u32,
     pub bad_messages: u32,
     pub failed_credentials: u32,
+    /// The close is ordered because the session lost its right: it is refused everything.
+    pub is_shut_out: bool,
+    /// When its armed deadlines pass, so that they can be taken back.
+    pub expiry_at: Option<Mono>,
+    pub authenticate_at: Option<Mono>,
     /// `system.session` is still to be sent.
     pub owes_session_event: bool,
     /// Messages that wait until a signature's id is found to be new.
@@ -77,6 +82,9 @@ impl Session {
             next_subscription: 0,
             bad_messages: 0,
             failed_credentials: 0,
+            is_shut_out: false,
+            expiry_at: None,
+            authenticate_at: None,
             owes_session_event: true,
             held: None,
             bucket: Bucket { tokens: rate.map_or(0.0, |rate| rate.burst), filled_at: now.mono },

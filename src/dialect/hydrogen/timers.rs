@@ -1,9 +1,9 @@
 //! The deadlines of one shard, and what happens when they pass.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::session::Session;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason};
 use crate::engine::work::{Order, Outbox};
@@ -23,26 +23,44 @@ pub(super) enum Timer {
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Mono, Timer)>>,
+    armed: BTreeSet<(Mono, Timer)>,
     pub sweeps: bool,
 }
 
 impl Timers {
     pub(super) fn set(&mut self, at: Mono, timer: Timer) {
-        self.heap.push(Reverse((at, timer)));
+        self.armed.insert((at, timer));
+    }
+
+    fn cancel(&mut self, at: Mono, timer: Timer) {
+        self.armed.remove(&(at, timer));
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.armed.len()
+    }
+
+    /// Takes back what a session has armed.
+    pub(super) fn cancel_all(&mut self, session: &mut Session) {
+        if let Some(at) = session.expiry_at.take() {
+            self.cancel(at, Timer::Expiry(session.conn));
+        }
+        if let Some(at) = session.authenticate_at.take() {
+            self.cancel(at, Timer::Authenticate(session.conn));
+        }
     }
 
     pub(super) fn next(&self) -> Option<Mono> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.armed.first().map(|(at, _)| *at)
     }
 
     fn pop_due(&mut self, now: Mono) -> Option<Timer> {
-        let Reverse((at, timer)) = *self.heap.peek()?;
+        let (at, _) = *self.armed.first()?;
         if at > now {
             return None;
         }
-        self.heap.pop();
-        Some(timer)
+        self.armed.pop_first().map(|(_, timer)| timer)
     }
 }
 
@@ -62,7 +80,9 @@ impl Hydrogen {
             match timer {
                 Timer::Expiry(conn) => self.check_expiry(conn, now, out),
                 Timer::Authenticate(conn) => {
-                    if self.sessions.of(conn).is_some_and(|session| session.identity.is_none()) {
+                    let Some(session) = self.sessions.of_mut(conn) else { continue };
+                    session.authenticate_at = None;
+                    if session.identity.is_none() {
                         let text = "no credential came within the handshake timeout".into();
                         out.order(conn, Order::Close { conn, reason: Reason::AuthenticationFailed, text });
                     }
@@ -99,18 +119,36 @@ impl Hydrogen {
     /// Arms the deadline of a credential. Wall time may jump, so it is looked at again when it
     /// has passed, and at least once a day.
     pub(super) fn arm_expiry(&mut self, conn: ConnId, now: Now) {
-        let Some(expires) = self.sessions.of(conn).and_then(|session| session.identity.as_ref()?.expires) else {
-            return;
-        };
-        let wait = (expires.0 - now.wall.0).clamp(0, 86_400_000) as u64;
-        self.timers.set(now.mono.after(Duration::from_millis(wait)), Timer::Expiry(conn));
+        self.disarm(conn);
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let Some(expires) = session.identity.as_ref().and_then(|identity| identity.expires) else { return };
+        let wait = expires.0.saturating_sub(now.wall.0).clamp(0, 86_400_000) as u64;
+        let at = now.mono.after(Duration::from_millis(wait));
+        session.expiry_at = Some(at);
+        self.timers.set(at, Timer::Expiry(conn));
+    }
+
+    /// Arms the deadline of a client that has not authenticated yet.
+    pub(super) fn arm_authenticate(&mut self, conn: ConnId, now: Now) {
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let at = now.mono.after(self.settings.handshake_timeout);
+        session.authenticate_at = Some(at);
+        self.timers.set(at, Timer::Authenticate(conn));
+    }
+
+    /// Takes back the deadlines of one session.
+    pub(super) fn disarm(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.of_mut(conn) {
+            self.timers.cancel_all(session);
+        }
     }
 
     fn check_expiry(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
-        let Some(identity) = self.sessions.of(conn).and_then(|session| session.identity.as_ref()) else { return };
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        session.expiry_at = None;
+        let Some(identity) = &session.identity else { return };
         if identity.is_expired(now.wall) {
-            let text = "the credential is expired".into();
-            out.order(conn, Order::Close { conn, reason: Reason::CredentialExpired, text });
+            self.shut_out(conn, Reason::CredentialExpired, "the credential is expired", out);
         } else {
             self.arm_expiry(conn, now);
         }

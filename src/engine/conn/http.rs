@@ -287,6 +287,7 @@ impl Connection {
             identity: admission.identity,
             address: self.address,
             protocol: admission.protocol,
+            access_version: cx.access.version,
         };
         cx.submit(self.id, Item::Open(Box::new(opening)));
         // A client may send its first frames right behind the request.

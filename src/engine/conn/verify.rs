@@ -4,10 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::settings::Origins;
-use super::{Cx, Settings};
+use super::{Connection, Cx, Settings};
 use crate::base::{DialectId, Metric};
 use crate::engine::auth::{Identity, Permissions};
 use crate::engine::http::{Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching};
+
+impl Connection {
+    /// A wrong credential came in band: the address is held to account as for one in a handshake.
+    pub fn on_credential_refused(&mut self, cx: &mut Cx<'_>) {
+        cx.throttle.on_failure(self.address.ip(), cx.now.mono);
+    }
+}
 
 /// What a request turned out to be.
 pub(super) enum Verdict {
@@ -96,6 +103,8 @@ fn websocket_identity(
             return Ok(Some(Arc::new(anonymous())));
         }
         if cx.settings.in_band_auth {
+            // Who guesses in band comes back without a credential.
+            check_throttle(address, cx)?;
             return Ok(None);
         }
     }
@@ -112,11 +121,18 @@ fn plain_identity(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result<O
     }
 }
 
-fn authenticate(shown: Presented, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Arc<Identity>, Refusal> {
-    if let Some(ms) = cx.throttle.is_throttled(address.ip(), cx.now.mono) {
-        cx.counters.inc(Metric::RATE_LIMITED);
-        return Err(Refusal::RateLimited(ms));
+fn check_throttle(address: SocketAddr, cx: &Cx<'_>) -> Result<(), Refusal> {
+    match cx.throttle.is_throttled(address.ip(), cx.now.mono) {
+        Some(ms) => {
+            cx.counters.inc(Metric::RATE_LIMITED);
+            Err(Refusal::RateLimited(ms))
+        }
+        None => Ok(()),
     }
+}
+
+fn authenticate(shown: Presented, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Arc<Identity>, Refusal> {
+    check_throttle(address, cx)?;
     let accepted = match &shown {
         Presented::Key(key) => cx.access.keys.authenticate(key.expose(), cx.now.wall).ok(),
         // No issuer of signed web tokens is configured.

@@ -183,6 +183,7 @@ impl Endpoint {
                         return Taken::Pressed;
                     }
                 }
+                Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
                 Order::Close { conn, reason, text } => {
                     self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
                 }

@@ -3,7 +3,8 @@
 //! A connection is listed once, however many of its subscriptions match. If one of them has no
 //! filter, the event goes there: its options are those of its lowest-numbered one without a filter.
 //! Otherwise the event goes there if one of its filters passes: its options are those of the
-//! lowest-numbered one that does.
+//! lowest-numbered one that does. The lane alone is always that of the lowest-numbered matching
+//! subscription, whatever the filters say: in two lanes, a topic's events would overtake each other.
 
 use std::sync::Arc;
 
@@ -148,7 +149,7 @@ impl Lists {
     fn push_filtered(&mut self, own: &[Candidate], ids: &[FilterId]) {
         for candidate in own {
             if let Some(place) = candidate.filter.and_then(|filter| ids.binary_search(&filter).ok()) {
-                self.choices.push((place as u32, candidate.flags));
+                self.choices.push((place as u32, candidate.flags.in_lane_of(own[0].flags)));
             }
         }
         self.filtered.push(Filtered { conn: own[0].key.conn, end: self.choices.len() as u32 });
@@ -178,5 +179,5 @@ impl Lists {
 /// by number.
 pub(super) fn unfiltered(own: &[Candidate]) -> Option<Target> {
     let first = own.iter().find(|candidate| candidate.filter.is_none())?;
-    Some(Target { conn: first.key.conn, flags: first.flags })
+    Some(Target { conn: first.key.conn, flags: first.flags.in_lane_of(own[0].flags) })
 }

@@ -56,6 +56,11 @@ impl TargetFlags {
         if self.0 & Self::BULK == 0 { Lane::Events } else { Lane::Bulk }
     }
 
+    /// The same options in another's lane.
+    pub fn in_lane_of(self, other: TargetFlags) -> TargetFlags {
+        TargetFlags(self.0 & !Self::BULK | other.0 & Self::BULK)
+    }
+
     /// The policy for a full queue.
     pub fn overflow(self) -> Overflow {
         if self.0 & Self::DROP_OLDEST == 0 { Overflow::Disconnect } else { Overflow::DropOldest }

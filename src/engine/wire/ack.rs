@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Auth, Fields, ID, Rule, bad};
+use super::bad::{Fault, bad};
+use super::fields::{Auth, Fields, ID, Rule};
 use super::name::is_id;
 use super::object::{Elements, Raw};
-use crate::base::Error;
 use crate::base::limits::{IDS_PER_ACK, REJECT_REASON_BYTES};
 use crate::engine::topic::is_topic;
 
@@ -64,7 +64,7 @@ impl<'a> Iterator for Ids<'a> {
 }
 
 /// Reads the form. The members of two forms together are refused: one of them would be ignored.
-pub(super) fn read<'a>(fields: &Fields<'a>) -> Result<AckOf<'a>, Error> {
+pub(super) fn read<'a>(fields: &Fields<'a>) -> Result<AckOf<'a>, Fault> {
     match (fields.id, fields.ids, fields.topic) {
         (Some(id), None, None) => one(ID.read(id)?, fields),
         (None, Some(ids), None) if fields.status.is_none() => read_ids(ids).map(|ids| AckOf::Many { ids }),
@@ -79,7 +79,7 @@ pub(super) fn read<'a>(fields: &Fields<'a>) -> Result<AckOf<'a>, Error> {
     }
 }
 
-fn one<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<AckOf<'a>, Error> {
+fn one<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<AckOf<'a>, Fault> {
     match fields.status {
         None => Ok(AckOf::One { id }),
         Some(status) if status.is_str("reject") => Ok(AckOf::Reject { id, reason: REASON.optional(fields.reason)? }),
@@ -88,7 +88,7 @@ fn one<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<AckOf<'a>, Error> {
     }
 }
 
-fn read_ids(ids: Raw<'_>) -> Result<Ids<'_>, Error> {
+fn read_ids(ids: Raw<'_>) -> Result<Ids<'_>, Fault> {
     if !ids.is_array() {
         return Err(bad("ids", "is no array"));
     }
@@ -108,7 +108,7 @@ fn read_ids(ids: Raw<'_>) -> Result<Ids<'_>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Code;
+    use crate::base::{Code, Error};
     use crate::engine::wire::{Incoming, Scanner, parse};
 
     fn ack(text: &str) -> Result<Ack<'_>, Error> {

@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 
 use super::ack::{self, Ack};
-use super::fields::{Auth, Fields, ID, Rule, bad};
+use super::bad::{BadMessage, Fault, bad, bad_type};
+use super::fields::{Auth, Fields, ID, Rule};
 use super::json::Scanner;
 use super::name::{is_action, is_channel};
 use super::object::Raw;
 use super::timestamp;
-use crate::base::{Code, Error, Wall};
+use crate::base::{Error, Wall};
 
 const TYPE: Rule = Rule::any("type");
 const TIMESTAMP: Rule = Rule::any("timestamp");
@@ -68,6 +69,8 @@ pub struct Timestamp<'a> {
 pub struct Refused<'a> {
     /// What the client is told.
     pub error: Error,
+    /// What it is counted as.
+    pub kind: BadMessage,
     /// The id, if it could be read and is one.
     pub id: Option<Cow<'a, str>>,
     /// The channel, likewise.
@@ -80,10 +83,10 @@ pub struct Refused<'a> {
 pub fn parse<'a>(scanner: &mut Scanner, text: &'a str, depth_max: usize) -> Result<Incoming<'a>, Box<Refused<'a>>> {
     let mut fields = Fields::default();
     let scanned = scanner.scan_members(text, depth_max, |key, value| fields.set(key, value));
-    scanned.map_err(Error::from).and_then(|()| read(&fields)).map_err(|error| Box::new(refuse(&fields, error)))
+    scanned.map_err(Fault::from).and_then(|()| read(&fields)).map_err(|fault| Box::new(refuse(&fields, fault)))
 }
 
-fn read<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Error> {
+fn read<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Fault> {
     let of_type = TYPE.required(fields.r#type)?;
     match &*of_type {
         "command" => command(fields).map(Incoming::Command),
@@ -96,12 +99,12 @@ fn read<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Error> {
         }
         "status" if fields.channel.is_none() && fields.action.is_none() => Ok(Incoming::LegacyStatus),
         "keepalive" | "k" => Ok(Incoming::LegacyKeepalive),
-        "event" | "response" => Err(Error::new(Code::BadType, "only the server sends events and responses")),
-        _ => Err(Error::new(Code::BadType, "`type` is neither \"command\" nor \"ack\"")),
+        "event" | "response" => Err(bad_type("only the server sends events and responses")),
+        _ => Err(bad_type("`type` is neither \"command\" nor \"ack\"")),
     }
 }
 
-fn command<'a>(fields: &Fields<'a>) -> Result<Command<'a>, Error> {
+fn command<'a>(fields: &Fields<'a>) -> Result<Command<'a>, Fault> {
     Ok(Command {
         id: ID.optional(fields.id)?,
         id_raw: fields.id,
@@ -113,13 +116,13 @@ fn command<'a>(fields: &Fields<'a>) -> Result<Command<'a>, Error> {
     })
 }
 
-fn read_timestamp<'a>(fields: &Fields<'a>) -> Result<Option<Timestamp<'a>>, Error> {
+fn read_timestamp<'a>(fields: &Fields<'a>) -> Result<Option<Timestamp<'a>>, Fault> {
     let Some(text) = TIMESTAMP.optional(fields.timestamp)? else { return Ok(None) };
     let wall = timestamp::parse(&text).ok_or_else(|| bad("timestamp", "is no RFC 3339 time"))?;
     Ok(Some(Timestamp { text, wall }))
 }
 
-fn read_auth<'a>(fields: &Fields<'a>) -> Result<Option<Auth<'a>>, Error> {
+fn read_auth<'a>(fields: &Fields<'a>) -> Result<Option<Auth<'a>>, Fault> {
     let Some(auth) = fields.auth else { return Ok(None) };
     if !auth.is_object() {
         return Err(bad("auth", "is no object"));
@@ -129,9 +132,10 @@ fn read_auth<'a>(fields: &Fields<'a>) -> Result<Option<Auth<'a>>, Error> {
     Ok(Some(Auth { token, signature }))
 }
 
-fn refuse<'a>(fields: &Fields<'a>, error: Error) -> Refused<'a> {
+fn refuse<'a>(fields: &Fields<'a>, fault: Fault) -> Refused<'a> {
     Refused {
-        error,
+        error: fault.error,
+        kind: fault.kind,
         id: ID.optional(fields.id).ok().flatten(),
         channel: CHANNEL.optional(fields.channel).ok().flatten(),
         action: ACTION.optional(fields.action).ok().flatten(),

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::bad::{Fault, bad};
 use super::name::is_id;
 use super::object::Raw;
-use crate::base::{Code, Error};
 
 pub(super) const ID: Rule = Rule { field: "id", holds: is_id, text: "has not 1 to 128 bytes" };
 
@@ -79,23 +79,18 @@ impl Rule {
     }
 
     /// The field, if it is there.
-    pub(super) fn optional<'a>(self, value: Option<Raw<'a>>) -> Result<Option<Cow<'a, str>>, Error> {
+    pub(super) fn optional<'a>(self, value: Option<Raw<'a>>) -> Result<Option<Cow<'a, str>>, Fault> {
         value.map(|value| self.read(value)).transpose()
     }
 
     /// The field, which must be there.
-    pub(super) fn required<'a>(self, value: Option<Raw<'a>>) -> Result<Cow<'a, str>, Error> {
+    pub(super) fn required<'a>(self, value: Option<Raw<'a>>) -> Result<Cow<'a, str>, Fault> {
         self.read(value.ok_or_else(|| bad(self.field, "is missing"))?)
     }
 
     /// The field's value.
-    pub(super) fn read<'a>(self, value: Raw<'a>) -> Result<Cow<'a, str>, Error> {
+    pub(super) fn read<'a>(self, value: Raw<'a>) -> Result<Cow<'a, str>, Fault> {
         let text = value.as_str().ok_or_else(|| bad(self.field, "is no string"))?;
         if (self.holds)(&text) { Ok(text) } else { Err(bad(self.field, self.text)) }
     }
-}
-
-/// A `bad_envelope` that names the field.
-pub(super) fn bad(field: &'static str, what: &'static str) -> Error {
-    Error::new(Code::BadEnvelope, format!("`{field}` {what}")).details(format!("{{\"field\":\"{field}\"}}"))
 }

@@ -5,6 +5,7 @@
 //! envelope. What a command means, and who may send it, is decided elsewhere.
 
 pub mod ack;
+mod bad;
 pub mod encode;
 pub mod envelope;
 mod fields;
@@ -17,6 +18,7 @@ mod timestamp;
 mod tests;
 
 pub use ack::{Ack, AckOf, Ids};
+pub use bad::BadMessage;
 pub use encode::{EventHead, event, keepalive_ok, push_json_string, push_u64, response_error, response_ok};
 pub use envelope::{Command, Incoming, Refused, Timestamp, parse};
 pub use fields::Auth;

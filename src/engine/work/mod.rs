@@ -95,6 +95,8 @@ pub struct Opening {
     pub address: SocketAddr,
     /// The subprotocol that was chosen.
     pub protocol: Option<Arc<str>>,
+    /// The access snapshot that it was judged by.
+    pub access_version: u64,
 }
 
 /// What a worker tells a reactor to do.
@@ -141,6 +143,11 @@ pub enum Order {
         /// Text for the close frame, at most 123 bytes.
         text: Cow<'static, str>,
     },
+    /// A wrong credential came in band: its address counts as one that failed.
+    CredentialRefused {
+        /// Whose.
+        conn: ConnId,
+    },
     /// Answer the plain HTTP request that the connection waits with.
     Answer {
         /// Whom.
@@ -158,6 +165,7 @@ impl Order {
             | Order::Send { conn, .. }
             | Order::Settle { conn, .. }
             | Order::Close { conn, .. }
+            | Order::CredentialRefused { conn }
             | Order::Answer { conn, .. } => Some(*conn),
             Order::Broadcast { .. } => None,
         }

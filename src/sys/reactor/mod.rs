@@ -239,9 +239,6 @@ impl<P: Send> Reactor<P> {
                     self.endpoint.on_cut(now);
                     self.stop = true;
                 }
-                ToReactor::Check(count) => {
-                    count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                }
             }
         }
         self.collect_readable();

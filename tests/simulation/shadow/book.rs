@@ -120,6 +120,8 @@ pub struct Book {
     pub http_requests: usize,
     pub http_answers: usize,
     pub responses: u64,
+    /// It was refused because its connection is being closed.
+    pub is_shut_out: bool,
     /// It was open when nothing was under way any more, and had what it must have.
     pub is_checked: bool,
 }

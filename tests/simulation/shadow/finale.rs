@@ -10,6 +10,7 @@ impl Shadow {
     /// Nothing is under way: what was asked is answered, what must come has come.
     pub fn check_quiet(&self, link: usize) {
         let book = &self.books[link];
+        assert!(!book.is_shut_out, "link {link} was told that it is being closed, and is not");
         let owed: Vec<&String> = book.asked.keys().collect();
         assert!(
             book.owed() == 0,

@@ -8,6 +8,9 @@ use super::book::{Ask, AskKind};
 /// Errors that any command may meet, whatever its handler does.
 const ALWAYS: &[&str] = &["expired"];
 
+/// What a session is told that has lost its right to be there, until it is closed.
+const SHUT_OUT: &str = "the connection is being closed";
+
 impl Shadow {
     /// A client got a response.
     pub fn on_response(&mut self, link: usize, response: &Value) {
@@ -25,6 +28,14 @@ impl Shadow {
         let Some(ask) = self.books[link].asked.remove(id) else {
             // Bad messages, and commands without an id, are answered under an id of the server's.
             let book = &mut self.books[link];
+            if error.is_some() && response["error"]["message"] == SHUT_OUT {
+                book.is_shut_out = true;
+                // Nothing was looked into, so that older clients' messages are refused like any other.
+                let owed = [&mut book.nameless, &mut book.keepalives, &mut book.statuses];
+                let waits = owed.into_iter().find(|waits| **waits > 0);
+                *waits.unwrap_or_else(|| panic!("link {link}: a response to nothing: {response}")) -= 1;
+                return;
+            }
             if book.statuses > 0 && response["action"] == "status" {
                 // An older client's status that failed: it had no id to be answered by.
                 book.statuses -= 1;
@@ -71,7 +82,9 @@ impl Shadow {
     }
 
     fn check(&mut self, link: usize, ask: &Ask, error: Option<&str>, response: &Value) {
-        if let Some(code) = error {
+        if error.is_some() && response["error"]["message"] == SHUT_OUT {
+            self.books[link].is_shut_out = true;
+        } else if let Some(code) = error {
             assert!(self.is_expected(link, ask, code), "link {link}: an error out of place: {response}");
         }
         let step = self.step;

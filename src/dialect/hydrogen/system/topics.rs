@@ -137,7 +137,10 @@ fn patterns(data: Raw<'_>) -> Result<Vec<Pattern>, Error> {
     let topics = data.member("topics").filter(|topics| topics.is_array());
     let topics = topics.ok_or_else(|| bad("data.topics: a list of patterns is needed"))?;
     let mut patterns: Vec<Pattern> = Vec::new();
-    for topic in topics.elements() {
+    for (index, topic) in topics.elements().enumerate() {
+        if index == TOPICS_PER_COMMAND {
+            return Err(bad("data.topics: more than 256 patterns"));
+        }
         let text = topic.as_str().ok_or_else(|| bad("data.topics: every pattern is a string"))?;
         let pattern = Pattern::parse(&text).map_err(|error| bad(format!("data.topics: {error}")))?;
         if pattern.is_exact() && !text.contains('.') {
@@ -145,9 +148,6 @@ fn patterns(data: Raw<'_>) -> Result<Vec<Pattern>, Error> {
         }
         if !patterns.contains(&pattern) {
             patterns.push(pattern);
-        }
-        if patterns.len() > TOPICS_PER_COMMAND {
-            return Err(bad("data.topics: more than 256 patterns"));
         }
     }
     if patterns.is_empty() { Err(bad("data.topics: at least one pattern is needed")) } else { Ok(patterns) }

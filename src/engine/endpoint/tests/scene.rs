@@ -103,7 +103,7 @@ fn ring() -> KeyRing {
 }
 
 pub fn access(blocks: BlockList) -> Arc<Access> {
-    Arc::new(Access { keys: Arc::new(ring()), blocks })
+    Arc::new(Access { version: 0, keys: Arc::new(ring()), blocks })
 }
 
 /// What a worker was handed.

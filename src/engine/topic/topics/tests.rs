@@ -126,14 +126,14 @@ fn a_connection_gets_an_event_once_with_the_options_of_its_first_match() {
     for (subscriptions, expected) in [
         (vec![(2, "a.b", bulk()), (1, "a.*", drop_oldest())], Some(flags(&drop_oldest()))),
         (vec![(1, "a.b", bulk()), (2, "a.*", drop_oldest())], Some(flags(&bulk()))),
-        (vec![(1, "a.b", only(json!({"x": 1}))), (2, "a.*", bulk())], Some(flags(&bulk()))),
+        (vec![(1, "a.b", only(json!({"x": 1}))), (2, "a.*", bulk())], Some(flags(&Options::default()))),
         (
             vec![
                 (1, "a.b", only(json!({"x": 2}))),
-                (2, "a.>", Options { filter: filter(json!({"x": 1})), ..bulk() }),
-                (3, "a.*", Options { filter: filter(json!({"y": {"exists": false}})), ..drop_oldest() }),
+                (2, "a.>", Options { filter: filter(json!({"x": 1})), ..drop_oldest() }),
+                (3, "a.*", Options { filter: filter(json!({"y": {"exists": false}})), ..bulk() }),
             ],
-            Some(flags(&bulk())),
+            Some(flags(&drop_oldest())),
         ),
         (vec![(1, "a.b", only(json!({"x": 2}))), (2, "a.>", only(json!({"y": 1})))], None),
     ] {
@@ -143,6 +143,25 @@ fn a_connection_gets_an_event_once_with_the_options_of_its_first_match() {
         }
         let targets = receivers(&mut topics, "a.b", "{\"x\":1}");
         assert_eq!(targets.iter().map(|target| target.flags).collect::<Vec<_>>(), Vec::from_iter(expected));
+    }
+}
+
+#[test]
+fn a_topics_events_take_one_lane_to_a_connection_whichever_filter_passes() {
+    let in_bulk = |x: u32| Options { lane: Lane::Bulk, ..only(json!({ "x": x })) };
+    for (subscriptions, expected) in [
+        (vec![(1, "a.b", only(json!({"x": 1}))), (2, "a.*", in_bulk(2))], Lane::Events),
+        (vec![(1, "a.b", in_bulk(1)), (2, "a.*", only(json!({"x": 2})))], Lane::Bulk),
+        (vec![(1, "a.b", in_bulk(1)), (2, "a.*", Options::default())], Lane::Bulk),
+    ] {
+        let mut topics = topics(Bounds::default());
+        for (number, pattern, options) in subscriptions {
+            subscribe(&mut topics, key(0, 1, number), pattern, options);
+        }
+        for data in ["{\"x\":1}", "{\"x\":2}", "{\"x\":1}"] {
+            let targets = receivers(&mut topics, "a.b", data);
+            assert_eq!(targets.iter().map(|target| target.flags.lane()).collect::<Vec<_>>(), [expected], "{data}");
+        }
     }
 }
 

@@ -81,7 +81,8 @@ impl Model {
             let free = own.iter().find(|options| options.filter.is_none());
             let passing = || own.iter().find(|options| options.filter.as_ref().unwrap().passes(&mut payload));
             if let Some(options) = free.or_else(passing) {
-                targets.push(Target { conn, flags: TargetFlags::from(*options) });
+                let flags = TargetFlags::new(own[0].lane, options.overflow, options.conflate);
+                targets.push(Target { conn, flags });
             }
         }
         targets
