@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::engine::topic::Pattern;
-use crate::engine::topic::pattern::BUILT_IN_CHANNELS;
 
 /// A pattern over the tokens of `<channel>.<action>`, with the wildcards of topic patterns.
 ///
@@ -24,18 +23,7 @@ impl CallPattern {
 
     /// Whether the command falls under this pattern. Both names were checked by the wire codec.
     pub fn matches(&self, channel: &str, action: &str) -> bool {
-        let mut names = std::iter::once(channel).chain(action.split('.'));
-        for (index, token) in self.0.tokens().enumerate() {
-            let Some(name) = names.next() else { return false };
-            match token {
-                "*" | ">" if index == 0 && BUILT_IN_CHANNELS.contains(&name) => return false,
-                ">" => return true,
-                "*" => {}
-                _ if token == name => {}
-                _ => return false,
-            }
-        }
-        names.next().is_none()
+        self.0.matches_tokens(std::iter::once(channel).chain(action.split('.')))
     }
 
     /// As it was written.

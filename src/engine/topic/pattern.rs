@@ -114,7 +114,11 @@ impl Pattern {
 
     /// Whether the topic falls under this pattern. `topic` is a checked topic.
     pub fn matches(&self, topic: &str) -> bool {
-        let mut rest = topic.split('.');
+        self.matches_tokens(topic.split('.'))
+    }
+
+    /// The same for a name that comes in tokens, checked.
+    pub fn matches_tokens<'a>(&self, mut rest: impl Iterator<Item = &'a str>) -> bool {
         for (index, token) in self.tokens().enumerate() {
             let Some(name) = rest.next() else { return false };
             match token {
