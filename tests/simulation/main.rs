@@ -40,6 +40,8 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (243, "a conflated event overtook one of its topic that another subscription did not conflate"),
     (255, "the same, met in another way"),
     (344, "events that took the place of smaller ones passed the outbound limit"),
+    (8492, "a signed command of somebody who was shut out meanwhile was told to authenticate first"),
+    (19634, "the model took one subscription's retained event for another's"),
 ];
 
 const SEEDS: u64 = 256;

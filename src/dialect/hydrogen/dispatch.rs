@@ -81,6 +81,10 @@ impl Hydrogen {
         let Some(session) = self.sessions.of(conn) else {
             return Err(Error::new(Code::Unavailable, "the session is over"));
         };
+        // Its signature was being looked at when it was shut out.
+        if session.is_shut_out {
+            return Err(super::receive::shut_out());
+        }
         let found = self.channels.find(&command.channel, &command.action).map(|(_, action)| action);
         let identity = match &session.identity {
             Some(identity) => identity,

@@ -93,8 +93,7 @@ impl Hydrogen {
     /// Takes a message whose turn it is.
     pub(super) fn take(&mut self, conn: ConnId, text: &str, read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
         if self.sessions.of(conn).is_some_and(|session| session.is_shut_out) {
-            let error = Error::new(Code::Unauthenticated, "the connection is being closed");
-            self.refuse_unread(conn, text, &error, read_at, now, out);
+            self.refuse_unread(conn, text, &shut_out(), read_at, now, out);
             return;
         }
         match parse(&mut self.scanner, text, self.settings.depth_max) {
@@ -214,6 +213,11 @@ impl Hydrogen {
 
 fn too_fast(wait_ms: u64) -> Error {
     Error::new(Code::RateLimited, "messages come too fast").retry_after_ms(wait_ms.max(1))
+}
+
+/// What is answered to who lost the right to be there, until the connection is closed.
+pub(super) fn shut_out() -> Error {
+    Error::new(Code::Unauthenticated, "the connection is being closed")
 }
 
 /// `{identity, permissions, expires}`.

@@ -42,8 +42,9 @@ impl Shadow {
             }
             return;
         }
-        // Anything else is what the topic retains, once for each subscription that asked for it.
-        let Some(grant) = book.grants.iter_mut().find(|grant| grant.replays(publish)) else {
+        // Anything else is what the topic retains, once for each subscription that asked for it. The
+        // newest takes more narrowly than those before it, so it is asked first.
+        let Some(grant) = book.grants.iter_mut().rev().find(|grant| grant.replays(publish)) else {
             panic!(
                 "link {link}: event {number} of {topic} ({epoch}-{offset}) is {}",
                 match (is_new, is_allowed) {
