@@ -70,8 +70,8 @@ pub struct Grant {
     pub told_over: Option<u64>,
     /// From here on, nothing may come.
     pub over: Option<u64>,
-    /// Topics of which the retained event came.
-    pub replayed: BTreeSet<String>,
+    /// Topics of which the retained event came, and which event that was.
+    pub replayed: BTreeMap<String, u64>,
 }
 
 /// What a connection saw of a topic.
@@ -165,12 +165,33 @@ impl Grant {
         began_before && self.over.is_none_or(|over| publish.sent <= over) && self.passes(publish)
     }
 
-    /// Whether the event may come because it is retained.
+    /// Whether the event may come because it is retained, once.
     pub fn replays(&self, publish: &Publish) -> bool {
-        self.from_last
-            && publish.retain
-            && !publish.clears
-            && !self.replayed.contains(&publish.topic)
-            && self.passes(publish)
+        self.from_last && publish.retain && !publish.clears && self.passes(publish)
     }
+}
+
+/// Finds a subscription that the retained event `number` came for. Which one it was for, the client
+/// cannot tell: so those before it may have been for others than was thought.
+pub fn assign_replay(
+    grants: &mut [Grant],
+    publishes: &BTreeMap<u64, Publish>,
+    number: u64,
+    asked: &mut BTreeSet<usize>,
+) -> bool {
+    let publish = &publishes[&number];
+    for index in 0..grants.len() {
+        if !grants[index].replays(publish) || !asked.insert(index) {
+            continue;
+        }
+        let is_free = match grants[index].replayed.get(&publish.topic).copied() {
+            None => true,
+            Some(other) => assign_replay(grants, publishes, other, asked),
+        };
+        if is_free {
+            grants[index].replayed.insert(publish.topic.clone(), number);
+            return true;
+        }
+    }
+    false
 }

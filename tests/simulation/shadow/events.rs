@@ -1,7 +1,10 @@
 //! Events: each comes to whom it may come, once, in order, and as it was published.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
+use super::book::assign_replay;
 use super::{Shadow, number_of};
 
 impl Shadow {
@@ -42,9 +45,8 @@ impl Shadow {
             }
             return;
         }
-        // Anything else is what the topic retains, once for each subscription that asked for it. The
-        // newest takes more narrowly than those before it, so it is asked first.
-        let Some(grant) = book.grants.iter_mut().rev().find(|grant| grant.replays(publish)) else {
+        // Anything else is what the topic retains, once for each subscription that asked for it.
+        if !assign_replay(&mut book.grants, &self.publishes, number, &mut BTreeSet::new()) {
             panic!(
                 "link {link}: event {number} of {topic} ({epoch}-{offset}) is {}",
                 match (is_new, is_allowed) {
@@ -53,8 +55,7 @@ impl Shadow {
                     (true, true) => "out of order",
                 }
             )
-        };
-        grant.replayed.insert(topic);
+        }
         if is_next {
             seen.epochs.insert(epoch.to_owned());
             (seen.epoch, seen.offset) = (epoch.to_owned(), offset);
