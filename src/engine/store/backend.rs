@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::event::Page;
+use super::event::{Page, Trimmed};
 use super::fault::{Damage, StoreError};
 use super::record::{DedupKey, Seq};
 use super::request::{Read, Table, Write};
@@ -16,10 +16,11 @@ use crate::engine::topic::Epoch;
 /// Whatever it returns was checked by the record's own checksum. What does not pass is set aside
 /// and reported by [`Backend::take_damage`], never returned.
 pub trait Backend: Send {
-    /// Commits a group as a whole. Its appends are numbered from `first` on, in order. With `sync`, it and everything before it survives a power cut from now on. After an error nothing
-    /// of the group counts; after [`super::StoreFault::Io`] the backend refuses everything until it
-    /// is opened again. Returns what each trim of the group took away, in order.
-    fn commit(&mut self, group: &[Write], first: Seq, sync: bool) -> Result<Vec<Vec<Seq>>, StoreError>;
+    /// Commits a group as a whole. Its appends are numbered from `first` on, in order. With `sync`,
+    /// it and everything before it survives a power cut from now on. After an error nothing of the
+    /// group counts; after [`super::StoreFault::Io`] the backend refuses everything until it is
+    /// opened again. Returns what each trim of the group did, in order.
+    fn commit(&mut self, group: &[Write], first: Seq, sync: bool) -> Result<Vec<Trimmed>, StoreError>;
 
     /// Tries to become well after a failure: opens everything anew, takes back events behind
     /// `last`, the newest that was answered, and writes and syncs something to see that it can.

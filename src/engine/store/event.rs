@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::fault::{Damage, StoreError};
 use super::record::{Level, Record, Seq};
-use crate::base::WorkerId;
+use crate::base::{Wall, WorkerId};
 
 /// What a worker hears from the store.
 #[derive(Clone, Debug)]
@@ -75,16 +75,26 @@ pub enum Answer {
     /// A put or delete was committed.
     Done,
     /// A trim was committed.
-    Trimmed {
-        /// The events that went, in order.
-        gone: Vec<Seq>,
-    },
+    Trimmed(Trimmed),
     /// Events.
     Page(Page),
     /// A value, if there is one.
     Value(Option<Bytes>),
     /// Keys and values, in the order of the keys.
     Values(Vec<(Box<str>, Bytes)>),
+}
+
+/// What a trim took away, and what it left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The events that went, in order.
+    pub gone: Vec<Seq>,
+    /// The oldest offset that the log still has; one more than its newest if it has none.
+    pub first: u64,
+    /// Bytes of what is left, as [`Record::weight`] counts them.
+    pub bytes: u64,
+    /// When the oldest event that is left was published.
+    pub first_time: Option<Wall>,
 }
 
 /// Events that were read.

@@ -17,7 +17,7 @@ mod record;
 mod request;
 
 pub use backend::{Backend, Image, LogHead, Opened, Size};
-pub use event::{Answer, Commit, Entry, Failure, Page, StoreEvent};
+pub use event::{Answer, Commit, Entry, Failure, Page, StoreEvent, Trimmed};
 pub use fault::{Damage, StoreError, StoreFault};
 pub use record::{DedupKey, Level, Record, Seq};
 pub use request::{Append, Op, Read, Request, Table, Write};

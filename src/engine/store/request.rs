@@ -63,6 +63,8 @@ pub enum Write {
         epoch: Epoch,
         /// The last offset that goes.
         through: u64,
+        /// Only events that were published before this go.
+        before: Option<Wall>,
     },
     /// A value is set.
     Put {
