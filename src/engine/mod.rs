@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod channel;
 pub mod conn;
+pub mod delivery;
 pub mod endpoint;
 pub mod http;
 pub mod outbound;

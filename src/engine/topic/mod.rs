@@ -22,6 +22,7 @@ mod topics;
 pub use audience::{FanOut, ReactorTargets};
 pub use bounds::{Bounds, Counts, Full};
 pub use filter::{Filter, FilterError};
+pub(in crate::engine) use hash::Seeded;
 pub use hash::owner;
 pub use pattern::{Pattern, PatternError, is_topic};
 pub use payload::Payload;
