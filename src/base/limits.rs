@@ -115,3 +115,9 @@ pub const BLOCK_REASON_BYTES: usize = 256;
 
 /// Addresses whose failed credentials are remembered, per reactor.
 pub const THROTTLED_ADDRESSES: usize = 16 * 1024;
+
+/// Requests of one group of the store's writer: with [`GROUP_BYTES`], what one sync serves.
+pub const GROUP_REQUESTS: usize = 4096;
+
+/// Bytes of one group of the store's writer, but one request at least.
+pub const GROUP_BYTES: usize = 8 * 1024 * 1024;

@@ -100,6 +100,7 @@ pub struct Page {
     /// Reading one log: whether there is more behind the last of `records`.
     pub more: bool,
     /// Reading one log: whether something between the place asked for and the last of `records`
-    /// is not there any more.
+    /// is not there any more. If there is no more to read, what is gone from the log's end counts,
+    /// and so does a log that the store does not know.
     pub missing: bool,
 }
