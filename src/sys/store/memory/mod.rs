@@ -5,6 +5,8 @@
 //! randomness is an argument. It does not model disks that lie about a sync: nothing can be
 //! built on those.
 
+#[cfg(test)]
+mod answered;
 mod disk;
 mod look;
 mod state;
