@@ -129,3 +129,9 @@ pub const TRIMMED_WHILE_READING: usize = 4096;
 
 /// Topics of which it is kept whom they concern.
 pub const INTEREST_TOPICS_KEPT: usize = 4096;
+
+/// Requests of one group of the store's writer: with [`GROUP_BYTES`], what one sync serves.
+pub const GROUP_REQUESTS: usize = 4096;
+
+/// Bytes of one group of the store's writer, but one request at least.
+pub const GROUP_BYTES: usize = 8 * 1024 * 1024;

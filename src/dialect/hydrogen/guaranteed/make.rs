@@ -1,0 +1,357 @@
+//! How a guaranteed subscription comes to be, and how it ends.
+//!
+//! The subscriber's worker tells every worker that holds matching topics, so that they keep logs
+//! for it; then its home, which writes it down and takes the connection as a member. Then the
+//! client is answered, and only then events go out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::gather::{Gather, Kind, Part};
+use super::super::log::{Asked, Reply};
+use super::super::{Hydrogen, Peer};
+use super::{ConsumerId, ConsumerKey};
+use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
+use crate::engine::channel::From;
+use crate::engine::delivery::{Consumer, Selector, Settings};
+use crate::engine::store::{Level, Op, Seq, Table, Write};
+use crate::engine::topic::{Filter, Pattern};
+use crate::engine::work::Outbox;
+
+/// A pattern of a guaranteed subscription, and where it begins.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The topics.
+    pub pattern: Pattern,
+    /// What must hold for the payload.
+    pub filter: Option<Arc<Filter>>,
+    /// Where it begins.
+    pub place: Place,
+}
+
+/// Where a guaranteed subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// With what is published from now on.
+    New,
+    /// Behind this event.
+    Behind(Seq),
+}
+
+/// A guaranteed subscription to be made, or extended, or joined.
+#[derive(Clone, Debug)]
+pub struct Make {
+    /// Its name.
+    pub key: ConsumerKey,
+    /// Who joins.
+    pub conn: ConnId,
+    /// What it is to have, beside what it has.
+    pub wanted: Vec<Wanted>,
+    /// Events that may be in flight.
+    pub window: Option<usize>,
+    /// Until an event that was not acknowledged is sent again.
+    pub ack_timeout: Option<Duration>,
+}
+
+/// A command that is making one.
+#[derive(Debug)]
+pub(in super::super) struct Making {
+    pub make: Make,
+    pub from: From,
+    /// Where the topics' owners say that it begins.
+    pub places: BTreeMap<Pattern, Seq>,
+    /// What is answered in the end.
+    pub answer: Box<str>,
+}
+
+/// What is being written down before somebody is answered.
+#[derive(Debug)]
+pub(in super::super) struct Saving {
+    pub id: ConsumerId,
+    pub conn: ConnId,
+    pub is_new: bool,
+    pub reply: Reply,
+}
+
+impl Hydrogen {
+    /// How a subscription of this server delivers.
+    pub(super) fn consumer_settings(&self, window: Option<usize>, ack_timeout: Option<Duration>) -> Settings {
+        let delivery = &self.settings.delivery;
+        Settings {
+            window: window.unwrap_or(delivery.window).clamp(1, delivery.window_max),
+            window_bytes: delivery.window_bytes,
+            ack_timeout: ack_timeout.unwrap_or(delivery.ack_timeout),
+            backoff: delivery.backoff,
+            attempts_max: delivery.attempts_max,
+        }
+    }
+
+    /// Begins to make a guaranteed subscription: the owners of its topics are told.
+    pub(in super::super) fn begin_making(&mut self, ticket: u64, making: Making, now: Now, out: &mut Outbox<Peer>) {
+        let id = making.make.key.id();
+        let mut waits = 0;
+        let mut own = Vec::new();
+        for wanted in &making.make.wanted {
+            for worker in self.holders(&wanted.pattern) {
+                if worker == self.worker {
+                    own.push(wanted.pattern.clone());
+                    continue;
+                }
+                waits += 1;
+                let (pattern, from) = (wanted.pattern.clone(), making.from);
+                out.peers.push((worker, Peer::Interest { ticket, id, pattern, from }));
+            }
+        }
+        waits += own.len();
+        let from = making.from;
+        if let Some(command) = self.pending.of_mut(ticket) {
+            command.gather = Some(Gather::new(waits, Kind::Making(Box::new(making))));
+        }
+        for pattern in own {
+            self.on_interest(id, pattern, from, Reply::Own(ticket), now, out);
+        }
+    }
+
+    /// A worker is told that a subscription wants topics of its own; it says where it begins.
+    pub(in super::super) fn on_interest(
+        &mut self,
+        id: ConsumerId,
+        pattern: Pattern,
+        from: From,
+        reply: Reply,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        self.show_interest(&pattern, id);
+        let log = self.logs.of(pattern.as_str()).map(|log| (log.epoch, log.committed));
+        let read = match (from, log) {
+            (From::All, _) => return self.part(reply, Part::Place(pattern, Some(Seq(0))), now, out),
+            (From::New, _) | (From::Last | From::Offset(_) | From::Time(_), None) => {
+                return self.part(reply, Part::Place(pattern, None), now, out);
+            }
+            (From::Last, Some((epoch, last))) => self.place_read(&pattern, epoch, From::Offset(last.saturating_sub(1))),
+            (from, Some((epoch, _))) => self.place_read(&pattern, epoch, from),
+        };
+        self.store.ask(Asked::Place { pattern, reply }, Op::Read(read), out);
+    }
+
+    /// One worker's part of a command, which may be of this worker.
+    pub(in super::super) fn part(&mut self, reply: Reply, part: Part, now: Now, out: &mut Outbox<Peer>) {
+        match reply {
+            Reply::Own(ticket) => self.on_part(ticket, part, now, out),
+            Reply::Peer(worker, ticket) => out.peers.push((worker, Peer::Part { ticket, part })),
+            Reply::Nobody => {}
+        }
+    }
+
+    /// From now on events on these topics are logged for somebody.
+    pub(in super::super) fn show_interest(&mut self, pattern: &Pattern, id: ConsumerId) {
+        self.interest.insert(pattern, id);
+        if pattern.is_exact() {
+            self.logs.forget_without(pattern.as_str());
+        }
+    }
+
+    /// All owners of topics were told: now the home.
+    pub(in super::super) fn go_on_making(&mut self, ticket: u64, making: Making, now: Now, out: &mut Outbox<Peer>) {
+        let Making { mut make, places, answer, .. } = making;
+        for wanted in &mut make.wanted {
+            if let Some(place) = places.get(&wanted.pattern) {
+                wanted.place = Place::Behind(*place);
+            }
+        }
+        let (key, conn) = (make.key.clone(), make.conn);
+        let Some(session) = self.sessions.of_mut(conn) else {
+            return self.finish(ticket, Err(Error::new(Code::Unavailable, "the session is over")), now, out);
+        };
+        session.join(key.clone());
+        // Whoever is told of a session that holds a subscription finds it after a crash.
+        let is_saved = self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
+        let kind = Kind::Started { data: answer, id: key.id(), conn };
+        if let Some(command) = self.pending.of_mut(ticket) {
+            command.gather = Some(Gather::new(1 + usize::from(is_saved), kind));
+        }
+        let home = key.id().home(self.workers);
+        if home == self.worker {
+            self.on_make(make, Reply::Own(ticket), now, out);
+        } else {
+            out.peers.push((home, Peer::Make { ticket, make: Box::new(make) }));
+        }
+    }
+
+    /// The home of a subscription makes it, or extends it, or lets a connection join.
+    pub(in super::super) fn on_make(&mut self, make: Make, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
+        let Make { key, conn, wanted, window, ack_timeout } = make;
+        let id = key.id();
+        let head = self.store.head;
+        let is_new = match self.consumers.of(id) {
+            Some(held) if held.key != key => {
+                let error = Error::new(Code::Conflict, "another subscription has this name's hash: choose another");
+                return self.part(reply, Part::Failed(error), now, out);
+            }
+            Some(_) => false,
+            None => true,
+        };
+        if is_new && let Some(error) = self.no_room_for(&key) {
+            return self.part(reply, Part::Failed(error), now, out);
+        }
+        let settings = self.consumer_settings(window, ack_timeout);
+        if is_new {
+            self.counters.inc(Metric::CONSUMERS_MADE);
+            self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.wall);
+        }
+        let Some(held) = self.consumers.of_mut(id) else { return };
+        let mut is_changed = is_new;
+        if !is_new && (window.is_some() || ack_timeout.is_some()) && *held.consumer.settings() != settings {
+            held.consumer.set_settings(settings);
+            is_changed = true;
+        }
+        held.consumer.head_moved(head);
+        for Wanted { pattern, filter, place } in wanted {
+            let since = match place {
+                Place::New => head,
+                Place::Behind(seq) => seq.min(head),
+            };
+            is_changed |= held.consumer.select(Selector { pattern, filter, since });
+        }
+        held.consumer.attach(conn);
+        held.unattended = None;
+        if !is_changed {
+            return self.part(reply, Part::Done, now, out);
+        }
+        let definition = held.definition();
+        let (key, value) = (key.to_string(), definition.encode());
+        // The cursor first: if it comes alone, the old patterns go on from where they were.
+        self.save_cursor(id, Level::Memory, out);
+        let saving = Saving { id, conn, is_new, reply };
+        let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Disk };
+        self.store.ask(Asked::Made(Box::new(saving)), Op::Write(write), out);
+    }
+
+    fn no_room_for(&self, key: &ConsumerKey) -> Option<Error> {
+        if let Some(trouble) = self.store.trouble() {
+            return Some(trouble);
+        }
+        let is_durable = matches!(key, ConsumerKey::Durable { .. });
+        let most = self.settings.delivery.durables_max.div_ceil(self.workers);
+        (is_durable && self.consumers.durables() >= most)
+            .then(|| Error::new(Code::TooLarge, "the server has as many durable subscriptions as it may"))
+    }
+
+    /// A subscription was written down, or could not be.
+    pub(in super::super) fn on_made(
+        &mut self,
+        saving: &Saving,
+        result: Result<(), Error>,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let part = match result {
+            Ok(()) => Part::Done,
+            Err(error) => {
+                if saving.is_new {
+                    self.drop_consumer(saving.id, now, out);
+                } else if let Some(held) = self.consumers.of_mut(saving.id) {
+                    held.consumer.detach(saving.conn, now);
+                }
+                Part::Failed(error)
+            }
+        };
+        self.part(saving.reply, part, now, out);
+    }
+
+    /// The client was answered: its events may come.
+    pub(in super::super) fn start_delivery(&mut self, id: ConsumerId, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        let home = id.home(self.workers);
+        if home != self.worker {
+            out.peers.push((home, Peer::Start { id, conn }));
+            return;
+        }
+        if let Some(held) = self.consumers.of_mut(id) {
+            held.consumer.start(conn);
+            self.consumers.touch(id);
+        }
+        self.pump_touched(now, out);
+    }
+
+    /// A connection leaves a subscription.
+    pub(in super::super) fn leave(&mut self, id: ConsumerId, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        let home = id.home(self.workers);
+        if home != self.worker {
+            out.peers.push((home, Peer::Leave { id, conn }));
+            return;
+        }
+        let Some(held) = self.consumers.of_mut(id) else { return };
+        held.consumer.detach(conn, now);
+        if held.consumer.members_len() == 0 {
+            held.unattended = Some(now.wall);
+        }
+        self.consumers.touch(id);
+        self.pump_touched(now, out);
+    }
+
+    /// Patterns of a subscription end; the last one ends it.
+    pub(in super::super) fn on_deselect(
+        &mut self,
+        id: ConsumerId,
+        patterns: &[Pattern],
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let Some(held) = self.consumers.of_mut(id) else { return };
+        for pattern in patterns {
+            held.consumer.deselect(pattern);
+        }
+        if held.consumer.selectors().next().is_none() {
+            self.end_consumer(id, now, out);
+            return;
+        }
+        let key = held.key.to_string();
+        let value = held.definition().encode();
+        let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Memory };
+        self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.forget_interest(id, patterns, out);
+        self.consumers.touch(id);
+        self.pump_touched(now, out);
+    }
+
+    /// A subscription ends for good, and with it what waits for it.
+    pub(in super::super) fn end_consumer(&mut self, id: ConsumerId, now: Now, out: &mut Outbox<Peer>) -> bool {
+        let Some(key) = self.drop_consumer(id, now, out) else { return false };
+        for table in [Table::Subscriptions, Table::Cursors] {
+            let write = Write::Delete { table, key: key.to_string().into(), level: Level::Memory };
+            self.store.ask(Asked::Nothing, Op::Write(write), out);
+        }
+        true
+    }
+
+    fn drop_consumer(&mut self, id: ConsumerId, _now: Now, out: &mut Outbox<Peer>) -> Option<ConsumerKey> {
+        let held = self.consumers.remove(id)?;
+        self.counters.inc(Metric::CONSUMERS_ENDED);
+        let patterns: Vec<Pattern> = held.consumer.selectors().map(|selector| selector.pattern.clone()).collect();
+        self.forget_interest(id, &patterns, out);
+        Some(held.key)
+    }
+
+    fn forget_interest(&mut self, id: ConsumerId, patterns: &[Pattern], out: &mut Outbox<Peer>) {
+        for pattern in patterns {
+            self.interest.remove(pattern, id);
+            for worker in self.others() {
+                out.peers.push((worker, Peer::Uninterest { id, pattern: pattern.clone() }));
+            }
+        }
+    }
+
+    /// Ends a durable subscription, at its home.
+    pub(in super::super) fn end_durable(&mut self, key: &ConsumerKey, now: Now, out: &mut Outbox<Peer>) -> Box<str> {
+        let was = self.end_consumer(key.id(), now, out);
+        let ConsumerKey::Durable { name, .. } = key else { return "{}".into() };
+        serde_json::json!({"name": name, "was_subscribed": was}).to_string().into()
+    }
+
+    /// The worker that a subscription is at home at.
+    pub(in super::super) fn home(&self, id: ConsumerId) -> WorkerId {
+        id.home(self.workers)
+    }
+}

@@ -1,0 +1,142 @@
+//! Guaranteed subscriptions: each is a [`Consumer`] that one worker owns, its *home*. Connections
+//! are members of it, wherever they live: their worker passes on what they ack, and the home
+//! sends to them directly.
+//!
+//! A consumer is written to the store before its subscriber is answered; how far it has come is
+//! written a little later, and by its way again with the next change. A crash in between means a
+//! repeat, never a loss.
+
+mod acks;
+mod ids;
+mod letters;
+mod letters_command;
+mod make;
+mod run;
+mod save;
+
+pub use acks::{AckOf, AckedEvent};
+pub use ids::{ConsumerId, ConsumerKey};
+pub use make::{Make, Place, Wanted};
+pub(super) use letters_command::LettersAsk;
+pub use letters_command::LettersPeer;
+pub(super) use ids::{first_conn, home_of_session};
+pub(super) use make::{Making, Saving};
+pub use save::Definition;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::base::{Mono, Wall};
+use crate::engine::delivery::Consumer;
+use crate::engine::store::Record;
+
+/// Topics that one subscription is told to have lost.
+const LOST_TOPICS: usize = 64;
+
+/// One consumer of this worker.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub key: ConsumerKey,
+    pub consumer: Consumer,
+    /// When its deadline is armed.
+    pub armed: Option<Mono>,
+    /// Its cursor is on its way to the store.
+    pub is_saving: bool,
+    /// Topics of which it lost events, until its client is told.
+    pub lost: BTreeSet<Arc<str>>,
+    /// Its dead letters, about.
+    pub letters: usize,
+    /// Letters that are being fetched: so many are still to come, and those that are there.
+    pub fetching: (usize, Vec<Record>),
+    /// Since when it has no members.
+    pub unattended: Option<Wall>,
+}
+
+/// The consumers of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    by_id: BTreeMap<ConsumerId, Held>,
+    /// Those that must be pumped at the end of the step.
+    touched: BTreeSet<ConsumerId>,
+    /// Those whose cursor is to be saved.
+    dirty: BTreeSet<ConsumerId>,
+    durables: usize,
+    pub(super) is_save_armed: bool,
+}
+
+impl Consumers {
+    pub(super) fn of_mut(&mut self, id: ConsumerId) -> Option<&mut Held> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(super) fn of(&self, id: ConsumerId) -> Option<&Held> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn insert(&mut self, id: ConsumerId, key: ConsumerKey, consumer: Consumer, now: Wall) -> &mut Held {
+        self.durables += usize::from(matches!(key, ConsumerKey::Durable { .. }));
+        self.by_id.entry(id).or_insert(Held {
+            key,
+            consumer,
+            armed: None,
+            is_saving: false,
+            lost: BTreeSet::new(),
+            letters: 0,
+            fetching: (0, Vec::new()),
+            unattended: Some(now),
+        })
+    }
+
+    pub(super) fn remove(&mut self, id: ConsumerId) -> Option<Held> {
+        let held = self.by_id.remove(&id)?;
+        self.touched.remove(&id);
+        self.dirty.remove(&id);
+        self.durables -= usize::from(matches!(held.key, ConsumerKey::Durable { .. }));
+        Some(held)
+    }
+
+    pub(super) fn mark_dirty(&mut self, id: ConsumerId) {
+        self.dirty.insert(id);
+    }
+
+    pub(super) fn clean(&mut self, id: ConsumerId) {
+        self.dirty.remove(&id);
+    }
+
+    pub(super) fn dirty_ids(&self) -> Vec<ConsumerId> {
+        self.dirty.iter().copied().collect()
+    }
+
+    pub(super) fn pop_touched(&mut self) -> Option<ConsumerId> {
+        self.touched.pop_first()
+    }
+
+    pub(super) fn touch(&mut self, id: ConsumerId) {
+        self.touched.insert(id);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Held)> {
+        self.by_id.iter().map(|(id, held)| (*id, held))
+    }
+
+    pub(super) fn ids(&self) -> Vec<ConsumerId> {
+        self.by_id.keys().copied().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn durables(&self) -> usize {
+        self.durables
+    }
+}
+
+impl Held {
+    /// Remembers that events of a topic were lost.
+    pub(super) fn lose(&mut self, topic: &Arc<str>) {
+        if self.lost.len() < LOST_TOPICS {
+            self.lost.insert(topic.clone());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What is written down of a guaranteed subscription, and how it comes back after a restart.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::super::log::Asked;
+use super::super::timers::Timer;
+use super::super::{Hydrogen, Peer};
+use super::{ConsumerId, ConsumerKey, Held};
+use crate::base::{Metric, Now};
+use crate::engine::delivery::{Consumer, Cursor, Selector};
+use crate::engine::store::{Level, Op, Seq, Table, Write};
+use crate::engine::topic::{Filter, Pattern};
+use crate::engine::work::Outbox;
+
+/// Between a change of a cursor and its being written. Acks of this time may be lost in a crash.
+const SAVE_AFTER: Duration = Duration::from_millis(50);
+
+/// A guaranteed subscription as it is written down.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Definition {
+    /// Its patterns.
+    patterns: Vec<Written>,
+    /// Events that may be in flight.
+    window: usize,
+    /// Until an event that was not acknowledged is sent again.
+    ack_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Written {
+    topics: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<serde_json::Value>,
+    since: u64,
+}
+
+impl Definition {
+    /// JSON, for the store.
+    pub(super) fn encode(&self) -> Bytes {
+        // It holds nothing that JSON has no place for.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Reads what [`Definition::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Option<Definition> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    fn selectors(&self) -> Vec<Selector> {
+        let selector = |written: &Written| {
+            let filter = match &written.filter {
+                Some(filter) => Filter::parse(filter).ok()?.map(Into::into),
+                None => None,
+            };
+            Some(Selector { pattern: Pattern::parse(&written.topics).ok()?, filter, since: Seq(written.since) })
+        };
+        self.patterns.iter().filter_map(selector).collect()
+    }
+}
+
+impl Held {
+    pub(super) fn definition(&self) -> Definition {
+        let written = |selector: &Selector| Written {
+            topics: selector.pattern.as_str().to_owned(),
+            filter: selector.filter.as_ref().and_then(|filter| serde_json::from_str(filter.as_str()).ok()),
+            since: selector.since.0,
+        };
+        let settings = self.consumer.settings();
+        Definition {
+            patterns: self.consumer.selectors().map(written).collect(),
+            window: settings.window,
+            ack_timeout_ms: settings.ack_timeout.as_millis() as u64,
+        }
+    }
+}
+
+impl Hydrogen {
+    /// A subscription comes back after a restart.
+    pub(in super::super) fn restore_consumer(
+        &mut self,
+        key: ConsumerKey,
+        definition: &Definition,
+        cursor: Option<&Cursor>,
+        now: Now,
+    ) {
+        let id = key.id();
+        let selectors = definition.selectors();
+        for selector in &selectors {
+            self.show_interest(&selector.pattern, id);
+        }
+        if id.home(self.workers) != self.worker {
+            return;
+        }
+        let ack_timeout = Duration::from_millis(definition.ack_timeout_ms);
+        let settings = self.consumer_settings(Some(definition.window), Some(ack_timeout));
+        // A subscription whose cursor was not written yet has taken nothing: it begins where its
+        // patterns do.
+        let fresh = Cursor::default();
+        let cursor = cursor.unwrap_or(&fresh);
+        let consumer = Consumer::restore(settings, selectors, cursor, self.store.head, now.mono);
+        self.counters.inc(Metric::CONSUMERS_MADE);
+        self.consumers.insert(id, key, consumer, now.wall);
+    }
+
+    pub(super) fn arm_save(&mut self, now: Now) {
+        if !self.consumers.is_save_armed {
+            self.consumers.is_save_armed = true;
+            self.timers.set(now.mono.after(SAVE_AFTER), Timer::Save);
+        }
+    }
+
+    /// Writes down what changed since the last time.
+    pub(in super::super) fn save_dirty(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.consumers.is_save_armed = false;
+        if self.store.is_down() {
+            // It is saved when the store is well again.
+            return;
+        }
+        for id in self.consumers.dirty_ids() {
+            let Some(held) = self.consumers.of(id) else { continue };
+            if held.is_saving {
+                self.arm_save(now);
+                continue;
+            }
+            self.save_cursor(id, Level::Memory, out);
+        }
+        self.save_sessions(out);
+    }
+
+    pub(super) fn save_cursor(&mut self, id: ConsumerId, level: Level, out: &mut Outbox<Peer>) {
+        let Some(held) = self.consumers.of_mut(id) else { return };
+        held.is_saving = true;
+        held.consumer.take_dirty();
+        let key = held.key.to_string();
+        // It holds numbers alone.
+        let value = serde_json::to_vec(&held.consumer.cursor()).unwrap_or_default();
+        self.consumers.clean(id);
+        let write = Write::Put { table: Table::Cursors, key: key.into(), value: value.into(), level };
+        self.store.ask(Asked::Cursor(id), Op::Write(write), out);
+    }
+
+    /// A cursor was written, or was not: then it is written again with the next.
+    pub(in super::super) fn on_cursor_saved(&mut self, id: ConsumerId, is_saved: bool) {
+        let Some(held) = self.consumers.of_mut(id) else { return };
+        held.is_saving = false;
+        if !is_saved {
+            self.consumers.mark_dirty(id);
+        }
+    }
+
+    /// Ends durable subscriptions that nobody has attended to for as long as they are kept.
+    pub(in super::super) fn expire_durables(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        let Some(expiry) = self.settings.delivery.durable_expiry else { return };
+        let is_over = |held: &Held| {
+            let since = held.unattended.map(|since| now.wall.0.saturating_sub(since.0));
+            matches!(held.key, ConsumerKey::Durable { .. })
+                && since.is_some_and(|since| since >= i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX))
+        };
+        let over: Vec<ConsumerId> =
+            self.consumers.iter().filter(|(_, held)| is_over(held)).map(|(id, _)| id).collect();
+        for id in over {
+            log::info!("a durable subscription expired, since nobody attended to it");
+            self.end_consumer(id, now, out);
+        }
+    }
+}

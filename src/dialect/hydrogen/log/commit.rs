@@ -1,0 +1,176 @@
+//! What the store says: commits are answered and handed out, failures are taken back.
+
+use std::sync::Arc;
+
+use super::super::gather::Part;
+use super::super::publish::{Event, answer};
+use super::super::{Hydrogen, Peer};
+use super::{Appended, Asked};
+use crate::base::{Error, Metric, Now};
+use crate::engine::store::{Answer, Commit, Failure, Level, Record, StoreError, StoreEvent};
+use crate::engine::work::Outbox;
+
+impl Hydrogen {
+    /// What the store says.
+    pub fn on_store(&mut self, event: &StoreEvent, now: Now, out: &mut Outbox<Peer>) {
+        match event {
+            StoreEvent::Committed(commit) => self.on_committed(commit, now, out),
+            StoreEvent::Done { ticket, result } => {
+                if let Some(asked) = self.store.take(*ticket) {
+                    self.on_done(asked, result, now, out);
+                }
+            }
+            StoreEvent::Failed(failure) => self.on_failed(failure, now),
+            StoreEvent::Well => {
+                self.store.on_well();
+                self.resume_delivery(now, out);
+            }
+            StoreEvent::Damaged(damage) => self.on_damage(damage),
+        }
+    }
+
+    fn on_committed(&mut self, commit: &Arc<Commit>, now: Now, out: &mut Outbox<Peer>) {
+        for entry in &commit.entries {
+            self.store.head = entry.record.seq;
+            if entry.worker == self.worker
+                && let Some(Asked::Append(append)) = self.store.take(entry.ticket)
+            {
+                self.on_appended(&append, &entry.record, now, out);
+            }
+            self.offer(entry, now, out);
+        }
+        self.pump_touched(now, out);
+    }
+
+    /// An event of this worker is in its log.
+    fn on_appended(&mut self, append: &Appended, record: &Record, now: Now, out: &mut Outbox<Peer>) {
+        if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == append.stamp.epoch) {
+            log.pending -= 1;
+            match append.level {
+                Level::Disk => log.pending_disk -= 1,
+                Level::Memory => log.pending_answered -= 1,
+            }
+            log.committed = append.stamp.offset;
+            log.bytes += record.weight() as u64;
+            log.first_time.get_or_insert(append.time);
+        }
+        let mut receivers = 0;
+        if !append.is_fanned_out {
+            // What was retained is no longer what a full table of retained values would refuse:
+            // the event is published all the same.
+            let best_effort = self.hand_out(&event_of(append), append.stamp, true, now, out).unwrap_or_default();
+            receivers = best_effort + self.interest.matching(&append.topic).len();
+        }
+        if append.level == Level::Disk {
+            self.counters.inc(Metric::EVENTS_PUBLISHED);
+            let wait = now.mono.since(append.published_at).as_nanos() as u64;
+            self.counters.record_ns(Metric::PUBLISH_NS, wait);
+            let text = answer(append.stamp, receivers, Level::Disk);
+            if let Some(key) = append.dedup {
+                for repeat in self.dedup.answered(key, append.stamp.epoch, append.stamp.offset, now.wall) {
+                    self.reply(repeat, Ok(text.clone()), now, out);
+                }
+            }
+            self.reply(append.reply, Ok(text), now, out);
+        }
+        self.trim_if_needed(&append.topic, now, out);
+    }
+
+    fn on_done(&mut self, asked: Asked, result: &Result<Answer, StoreError>, now: Now, out: &mut Outbox<Peer>) {
+        match asked {
+            Asked::Append(append) => {
+                if let Err(error) = result {
+                    self.on_not_appended(&append, &error.error(), now, out);
+                }
+            }
+            Asked::Trim { topic, epoch } => {
+                let trimmed = match result {
+                    Ok(Answer::Trimmed(trimmed)) => Some(trimmed),
+                    _ => None,
+                };
+                self.on_trimmed(&topic, epoch, trimmed, now, out);
+            }
+            Asked::History(ask) => self.on_history(*ask, result, now, out),
+            Asked::Behind(consumer) => self.on_behind(consumer, result, now, out),
+            Asked::Again(consumer) => self.on_again(consumer, result, now, out),
+            Asked::Place { pattern, reply } => self.on_place(pattern, reply, result, now, out),
+            Asked::Made(saving) => self.on_made(&saving, error_of(result), now, out),
+            Asked::Saved { ticket } => {
+                let part = error_of(result).map_or_else(Part::Failed, |()| Part::Done);
+                self.on_part(ticket, part, now, out);
+            }
+            Asked::Dying(consumer, letter) => self.on_dying(consumer, *letter, result, now, out),
+            Asked::DyingAgain(consumer, letter) => self.on_dying_again(consumer, &letter, result, now, out),
+            Asked::Buried(consumer, seq) => self.on_buried(consumer, seq, result.is_ok(), now, out),
+            Asked::OldestLetter(consumer) => self.on_oldest_letter(consumer, result, out),
+            Asked::FetchedLetter(consumer, seq) => self.on_fetched_letter(consumer, seq, result, now, out),
+            Asked::Letter(key, ask) => self.on_letter(&key, *ask, result, now, out),
+            Asked::Letters(ask) => self.on_letters(*ask, result, now, out),
+            Asked::Cursor(consumer) => self.on_cursor_saved(consumer, result.is_ok()),
+            Asked::Nothing => {}
+        }
+    }
+
+    /// An event did not get into its log: its publisher learns it. One that was answered already
+    /// was best-effort; it goes out all the same.
+    fn on_not_appended(&mut self, append: &Appended, error: &Error, now: Now, out: &mut Outbox<Peer>) {
+        if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == append.stamp.epoch) {
+            log.pending = log.pending.saturating_sub(1);
+            match append.level {
+                Level::Disk => log.pending_disk = log.pending_disk.saturating_sub(1),
+                Level::Memory => log.pending_answered = log.pending_answered.saturating_sub(1),
+            }
+        }
+        if append.level == Level::Memory {
+            self.counters.inc(Metric::EVENTS_UNLOGGED);
+            if !append.is_fanned_out {
+                let _ = self.hand_out(&event_of(append), append.stamp, false, now, out);
+            }
+            return;
+        }
+        let error = error.clone().retry_after_ms(1000);
+        if let Some(key) = append.dedup {
+            for repeat in self.dedup.failed(key) {
+                self.reply(repeat, Err(error.clone()), now, out);
+            }
+        }
+        self.reply(append.reply, Err(error), now, out);
+    }
+
+    /// Nothing that is under way will be committed: offsets that nobody was told go back.
+    fn on_failed(&mut self, failure: &Failure, now: Now) {
+        self.store.on_failed(&failure.error, failure.term);
+        let mut topics = self.store.topics_under_way();
+        topics.sort_unstable();
+        topics.dedup();
+        for topic in topics {
+            let Some(log) = self.logs.of_mut(&topic) else { continue };
+            if log.pending_answered > 0 {
+                log.is_sealed = true;
+            } else {
+                log.handed_out = log.committed;
+                let (epoch, offset) = (log.epoch, log.committed);
+                // It had its place before.
+                let _ = self.topics.restore(&topic, epoch, offset, now.mono);
+            }
+        }
+    }
+}
+
+fn error_of(result: &Result<Answer, StoreError>) -> Result<(), Error> {
+    result.as_ref().map(|_| ()).map_err(StoreError::error)
+}
+
+fn event_of(append: &Appended) -> Event<'_> {
+    Event {
+        topic: &append.topic,
+        payload: &append.payload,
+        retain: append.retain,
+        ttl: append.ttl,
+        low_priority: append.low_priority,
+        published_at: append.published_at,
+        time: append.time,
+        guaranteed: append.level == Level::Disk,
+        dedup: None,
+    }
+}

@@ -1,0 +1,450 @@
+//! Sessions that outlive their connection: kept at their home for a while, taken up again by who
+//! knows the secret, written down so that a restart ends none.
+//!
+//! A session has one holder. A second connection that resumes it takes it over: the first is
+//! closed with 4004. While a session is being resumed, its connection's messages wait.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rand_chacha::rand_core::Rng;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+
+use super::gather::{Gather, Kind, Part};
+use super::guaranteed::{AckOf, ConsumerKey, first_conn, home_of_session};
+use super::log::{Asked, Reply};
+use super::record::{Joined, SessionRecord};
+use super::session::Session;
+use super::{Hydrogen, Peer};
+use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason, Secret, WorkerId};
+use crate::engine::channel::{From, Resume};
+use crate::engine::store::{Level, Op, Table, Write};
+use crate::engine::topic::Pattern;
+use crate::engine::work::{Order, Outbox};
+
+/// Who wants to resume a session.
+#[derive(Debug)]
+pub struct ResumeAsk {
+    /// The connection.
+    pub conn: ConnId,
+    /// Its worker.
+    pub worker: WorkerId,
+    /// The session.
+    pub session: Box<str>,
+    /// The hash of the secret that was shown.
+    pub secret: [u8; 32],
+    /// Who shows it.
+    pub identity: Arc<str>,
+}
+
+/// A session at its home, while its first connection does not hold it.
+#[derive(Debug)]
+struct Parked {
+    record: SessionRecord,
+    /// The connection that holds it, and its worker.
+    holder: Option<(ConnId, WorkerId)>,
+    /// When it is forgotten, if nobody holds it.
+    expires: Option<Mono>,
+    /// Who gets it when its holder has let go.
+    waiting: Option<ResumeAsk>,
+}
+
+/// The sessions that are kept at this worker.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    by_id: BTreeMap<Box<str>, Parked>,
+    expiring: BTreeSet<(Mono, Box<str>)>,
+}
+
+/// What a connection that resumes waits with.
+#[derive(Debug)]
+pub(super) struct Resuming {
+    pub secret: Secret,
+    pub seen: Vec<(Box<str>, u64)>,
+    /// The command; none if it was asked for in the handshake.
+    pub ticket: Option<u64>,
+}
+
+/// What a session gets back.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    pub refused: Vec<String>,
+    pub lost: BTreeSet<Arc<str>>,
+}
+
+pub(super) fn hash_of(secret: &Secret) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, secret.expose().as_bytes()).as_ref());
+    hash
+}
+
+/// A wrong secret and an unknown session are told apart by nothing.
+fn no_such_session() -> Error {
+    Error::new(Code::NotFound, "there is no such session, or the secret is not its own")
+}
+
+impl Kept {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    fn park(&mut self, record: SessionRecord, expires: Mono) {
+        let id = record.id.clone();
+        self.forget_expiry(&id);
+        self.expiring.insert((expires, id.clone()));
+        let waiting = self.by_id.get_mut(&id).and_then(|parked| parked.waiting.take());
+        self.by_id.insert(id, Parked { record, holder: None, expires: Some(expires), waiting });
+    }
+
+    fn forget_expiry(&mut self, id: &str) {
+        if let Some(at) = self.by_id.get_mut(id).and_then(|parked| parked.expires.take()) {
+            self.expiring.remove(&(at, id.into()));
+        }
+    }
+
+    fn remove(&mut self, id: &str) -> Option<SessionRecord> {
+        self.forget_expiry(id);
+        self.by_id.remove(id).map(|parked| parked.record)
+    }
+
+    /// The one that is forgotten next, if its time has come.
+    fn due(&self, now: Mono) -> Option<Box<str>> {
+        self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, id)| id.clone())
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Mono> {
+        self.expiring.first().map(|(at, _)| *at)
+    }
+}
+
+impl Hydrogen {
+    /// A client wants a session back.
+    pub(super) fn begin_resume(
+        &mut self,
+        conn: ConnId,
+        resume: Resume,
+        ticket: Option<u64>,
+        out: &mut Outbox<Peer>,
+    ) -> Result<(), Error> {
+        if self.settings.session_ttl.is_zero() {
+            return Err(Error::new(Code::Unsupported, "sessions cannot be resumed here"));
+        }
+        let worker = self.worker;
+        let Some(session) = self.sessions.of_mut(conn) else { return Err(no_such_session()) };
+        if session.identity.is_none() {
+            return Err(Error::new(Code::Unauthenticated, "authenticate first"));
+        }
+        if !session.subscriptions.is_empty() || !session.joined.is_empty() {
+            return Err(Error::new(Code::Conflict, "this session has subscriptions already: resume comes first"));
+        }
+        let identity = session.name.clone();
+        let Resume { session: id, secret, seen } = resume;
+        let ask = ResumeAsk { conn, worker, session: id, secret: hash_of(&secret), identity };
+        session.resuming = Some(Box::new(Resuming { secret, seen, ticket }));
+        session.held.get_or_insert_with(VecDeque::new);
+        out.peers.push((home_of_session(&ask.session, self.workers), Peer::Resume(Box::new(ask))));
+        Ok(())
+    }
+
+    /// The home of a session gives it to who may have it, when nobody holds it any more.
+    pub(super) fn on_resume(&mut self, ask: ResumeAsk, now: Now, out: &mut Outbox<Peer>) {
+        let may = |record_identity: &str, record_secret: &[u8; 32]| {
+            bool::from(record_secret.ct_eq(&ask.secret)) && *record_identity == *ask.identity
+        };
+        if !self.kept.by_id.contains_key(&ask.session)
+            && let Some(conn) = first_conn(&ask.session)
+            && let Some(session) = self.sessions.of(conn)
+            && session.session_id == ask.session
+            && session.conn != ask.conn
+            && session.secret.as_ref().is_some_and(|secret| may(&session.name, &hash_of(secret)))
+        {
+            // It lives still, where it began.
+            self.surrender(conn, now, out);
+        }
+        let Some(parked) = self.kept.by_id.get_mut(&ask.session) else {
+            out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
+            return;
+        };
+        if !may(&parked.record.identity, &parked.record.secret) {
+            out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
+            return;
+        }
+        if let Some((holder, worker)) = parked.holder {
+            if let Some(before) = parked.waiting.replace(ask) {
+                let error = Error::new(Code::Conflict, "another connection resumed the session meanwhile");
+                out.peers.push((before.worker, Peer::Resumed { conn: before.conn, result: Err(error) }));
+            }
+            out.peers.push((worker, Peer::Surrender { conn: holder }));
+            return;
+        }
+        parked.holder = Some((ask.conn, ask.worker));
+        let record = parked.record.clone();
+        self.kept.forget_expiry(&ask.session);
+        out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Ok(Box::new(record)) }));
+    }
+
+    /// A session's connection loses it to another.
+    pub(super) fn surrender(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        self.shut_out(conn, Reason::TakenOver, "the session was taken over by another connection", now, out);
+        if let Some(session) = self.sessions.of_mut(conn)
+            && let Some(record) = session.last_record.take()
+        {
+            self.park(*record, now, out);
+        }
+    }
+
+    /// A session is nobody's for now.
+    pub(super) fn park(&mut self, record: SessionRecord, now: Now, out: &mut Outbox<Peer>) {
+        let home = home_of_session(&record.id, self.workers);
+        if home != self.worker {
+            out.peers.push((home, Peer::Park(Box::new(record))));
+            return;
+        }
+        let id = record.id.clone();
+        self.kept.park(record, now.mono.after(self.settings.session_ttl));
+        self.ensure_sweep(now.mono);
+        let most = self.settings.sessions_max.div_ceil(self.workers).max(1);
+        while self.kept.len() > most {
+            let Some((_, oldest)) = self.kept.expiring.first().cloned() else { break };
+            self.end_session(&oldest, now, out);
+        }
+        if let Some(ask) = self.kept.by_id.get_mut(&id).and_then(|parked| parked.waiting.take()) {
+            self.on_resume(ask, now, out);
+        }
+    }
+
+    /// Forgets the sessions whose time is over.
+    pub(super) fn expire_sessions(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        while let Some(id) = self.kept.due(now.mono) {
+            self.counters.inc(Metric::SESSIONS_EXPIRED);
+            self.end_session(&id, now, out);
+        }
+    }
+
+    fn end_session(&mut self, id: &str, now: Now, out: &mut Outbox<Peer>) {
+        if self.kept.remove(id).is_none() {
+            return;
+        }
+        self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
+        let write = Write::Delete { table: Table::Sessions, key: id.into(), level: Level::Memory };
+        self.store.ask(Asked::Nothing, Op::Write(write), out);
+    }
+
+    /// The home has answered a connection that resumes.
+    pub(super) fn on_resumed(
+        &mut self,
+        conn: ConnId,
+        result: Result<Box<SessionRecord>, Error>,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let record = match result {
+            Ok(record) => record,
+            Err(error) => return self.on_not_resumed(conn, error, now, out),
+        };
+        let is_here = self.sessions.of(conn).is_some_and(|session| session.resuming.is_some() && !session.is_shut_out);
+        if !is_here {
+            // It went away meanwhile.
+            return self.park(*record, now, out);
+        }
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let ticket = session.resuming.as_ref().and_then(|resuming| resuming.ticket);
+        session.session_id = record.id.clone();
+        session.secret = session.resuming.as_ref().map(|resuming| resuming.secret.clone());
+        let ticket = match ticket {
+            Some(ticket) => ticket,
+            None => self.defer_resume(conn, now),
+        };
+        let mut restored = Restored::default();
+        let mut waits = Vec::new();
+        for written in &record.subscriptions {
+            let Some((pattern, options)) = written.read() else { continue };
+            match self.grant(conn, &pattern, &options, false) {
+                Ok((key, name)) => waits.push((pattern, options, key, name)),
+                Err(_) => restored.refused.push(written.topics.clone()),
+            }
+        }
+        let mut joins = Vec::new();
+        for Joined { key, patterns } in record.joined {
+            let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+            let (may, may_not): (Vec<Pattern>, Vec<Pattern>) =
+                patterns.into_iter().partition(|pattern| self.may_subscribe(conn, pattern));
+            restored.refused.extend(may_not.iter().map(|pattern| pattern.as_str().to_owned()));
+            let Some(key) = ConsumerKey::parse(&key) else { continue };
+            let is_durable = matches!(key, ConsumerKey::Durable { .. });
+            if is_durable && !may_not.is_empty() {
+                continue;
+            }
+            if !may_not.is_empty() {
+                self.deselect(key.id(), may_not, now, out);
+            }
+            if may.is_empty() {
+                continue;
+            }
+            joins.push(key.id());
+            if let Some(session) = self.sessions.of_mut(conn) {
+                session.join(key, &may);
+            }
+        }
+        let holders: Vec<_> = waits
+            .into_iter()
+            .flat_map(|(pattern, options, key, name)| {
+                let workers = self.holders(&pattern);
+                workers.into_iter().map(move |worker| (worker, pattern.clone(), options.clone(), key, name.clone()))
+            })
+            .collect();
+        let parts = holders.len() + joins.len();
+        if let Some(command) = self.pending.of_mut(ticket) {
+            command.gather = Some(Gather::new(parts, Kind::Resumed(conn, Box::new(restored))));
+        }
+        if parts == 0 {
+            return self.on_part(ticket, Part::Nothing, now, out);
+        }
+        for (worker, pattern, options, key, identity) in holders {
+            if worker == self.worker {
+                let done = self.subscribe_here(key, &pattern, options, identity, From::New, now, out);
+                self.on_part(ticket, done.map_or_else(Part::Failed, |()| Part::Done), now, out);
+            } else {
+                let from = From::New;
+                out.peers.push((worker, Peer::Subscribe { ticket, key, pattern, options, identity, from }));
+            }
+        }
+        for id in joins {
+            let home = self.home(id);
+            if home == self.worker {
+                self.on_join(id, conn, Reply::Own(ticket), now, out);
+            } else {
+                out.peers.push((home, Peer::Join { ticket, id, conn }));
+            }
+        }
+    }
+
+    /// A resumed session's connection joins a subscription again.
+    pub(super) fn on_join(
+        &mut self,
+        id: super::guaranteed::ConsumerId,
+        conn: ConnId,
+        reply: Reply,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let mut lost = Vec::new();
+        if let Some(held) = self.consumers.of_mut(id) {
+            held.consumer.attach(conn);
+            held.unattended = None;
+            lost = std::mem::take(&mut held.lost).into_iter().collect();
+        }
+        self.part(reply, Part::Joined(lost), now, out);
+    }
+
+    /// All parts of a resumed session are there: the client is told, then its events come.
+    pub(super) fn finish_resume(
+        &mut self,
+        ticket: u64,
+        conn: ConnId,
+        restored: Restored,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let Some(session) = self.sessions.of_mut(conn) else {
+            self.undefer(ticket);
+            return;
+        };
+        let resuming = session.resuming.take();
+        session.is_resumed = true;
+        let ids = session.consumers();
+        let seen = resuming.as_ref().map(|resuming| resuming.seen.clone()).unwrap_or_default();
+        self.counters.inc(Metric::SESSIONS_RESUMED);
+        self.mark_session(conn, now);
+        if resuming.is_some_and(|resuming| resuming.ticket.is_some()) {
+            let data = self.resumed_json(conn, &restored);
+            self.finish(ticket, Ok(data.to_string().into()), now, out);
+        } else {
+            self.undefer(ticket);
+            out.order(conn, Order::Ready { conn });
+            self.tell_session_resumed(conn, &restored, now, out);
+        }
+        for (topic, offset) in seen {
+            self.ack_at(ids.clone(), conn, AckOf::Seen(topic, offset), 0, now, out);
+        }
+        for id in ids {
+            self.start_delivery(id, conn, now, out);
+        }
+        self.release_held(conn, now, out);
+    }
+
+    fn resumed_json(&self, conn: ConnId, restored: &Restored) -> serde_json::Value {
+        let Some(session) = self.sessions.of(conn) else { return serde_json::Value::Null };
+        json!({
+            "session": session.session_id,
+            "secret": session.secret.as_ref().map(|secret| secret.expose()),
+            "resumed": true,
+            "topics": session.subscriptions.keys().map(Pattern::as_str).collect::<Vec<_>>(),
+            "durable": session.durables().collect::<Vec<_>>(),
+            "lost": restored.lost.iter().map(|topic| &**topic).collect::<Vec<_>>(),
+            "refused": restored.refused,
+        })
+    }
+
+    fn on_not_resumed(&mut self, conn: ConnId, error: Error, now: Now, out: &mut Outbox<Peer>) {
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        let Some(resuming) = session.resuming.take() else { return };
+        match resuming.ticket {
+            Some(ticket) => self.finish(ticket, Err(error), now, out),
+            None => {
+                // It goes on as a new session, and says so.
+                self.count_error(error.code);
+                out.order(conn, Order::Ready { conn });
+                self.tell_session(conn, now, out);
+            }
+        }
+        self.release_held(conn, now, out);
+    }
+
+    /// The session changed: it is written down with the next cursors.
+    pub(super) fn mark_session(&mut self, conn: ConnId, now: Now) {
+        if !self.settings.session_ttl.is_zero() {
+            self.dirty_sessions.insert(conn);
+            self.arm_save(now);
+        }
+    }
+
+    /// Writes a session down. False if there is nothing to be written.
+    pub(super) fn save_session(&mut self, conn: ConnId, level: Level, asked: Asked, out: &mut Outbox<Peer>) -> bool {
+        if self.settings.session_ttl.is_zero() {
+            return false;
+        }
+        let Some(record) = self.sessions.of(conn).and_then(Session::record) else { return false };
+        self.dirty_sessions.remove(&conn);
+        let (key, value) = (record.id.clone(), record.encode());
+        self.store.ask(asked, Op::Write(Write::Put { table: Table::Sessions, key, value, level }), out);
+        true
+    }
+
+    pub(super) fn save_sessions(&mut self, out: &mut Outbox<Peer>) {
+        for conn in std::mem::take(&mut self.dirty_sessions) {
+            self.save_session(conn, Level::Memory, Asked::Nothing, out);
+        }
+    }
+
+    /// A session comes back after a restart, if it is at home here. What it is given for
+    /// coming back begins anew.
+    pub(super) fn restore_session(&mut self, record: SessionRecord, now: Now) {
+        if home_of_session(&record.id, self.workers) == self.worker && !self.settings.session_ttl.is_zero() {
+            self.kept.park(record, now.mono.after(self.settings.session_ttl));
+        }
+    }
+
+    /// A session's id: where it began, and something that nobody guesses.
+    pub(super) fn session_id(&mut self, conn: ConnId) -> Box<str> {
+        let random = self.random_text(16);
+        format!("{:x}.{random}", conn.as_u64()).into()
+    }
+
+    /// A number for a session's own events.
+    pub(super) fn random_number(&mut self) -> u64 {
+        self.random.next_u64()
+    }
+}
