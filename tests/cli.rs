@@ -10,5 +10,7 @@ mod script;
 mod clients;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/guaranteed.rs"]
+mod guaranteed;
 #[path = "cli/help.rs"]
 mod help;
