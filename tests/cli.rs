@@ -8,6 +8,8 @@ mod script;
 
 #[path = "cli/clients.rs"]
 mod clients;
+#[path = "cli/dead_letters.rs"]
+mod dead_letters;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/guaranteed.rs"]

@@ -12,6 +12,10 @@ const COMMANDS: &[&[&str]] = &[
     &["publish"],
     &["subscribe"],
     &["call"],
+    &["dead-letters"],
+    &["dead-letters", "list"],
+    &["dead-letters", "replay"],
+    &["dead-letters", "discard"],
     &["status"],
 ];
 
@@ -59,6 +63,12 @@ fn words_that_make_no_sense_end_with_2_before_anything_is_done() {
         &["subscribe", "a.b", "--durable", ""],
         &["subscribe", "a.b", "--durable", "n", "--window", "0"],
         &["publish", "a.b", "1", "--retries", "3"],
+        &["dead-letters"],
+        &["dead-letters", "replay"],
+        &["dead-letters", "discard", "d-1", "--all"],
+        &["dead-letters", "discard", "--all"],
+        &["dead-letters", "discard", "d-1", "--subscription", "s"],
+        &["dead-letters", "discard", ""],
         &["publish", "a.b", "no json"],
         &["publish", "a", "1"],
         &["publish", "a.*", "1"],
