@@ -8,7 +8,11 @@ mod script;
 
 #[path = "cli/clients.rs"]
 mod clients;
+#[path = "cli/dead_letters.rs"]
+mod dead_letters;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/guaranteed.rs"]
+mod guaranteed;
 #[path = "cli/help.rs"]
 mod help;

@@ -99,6 +99,10 @@ fn rich() -> String {
     let sample = fs::read_to_string(in_repository("conf/hydrogen.json")).unwrap();
     sample
         .replace("// \"Key\"", "\"Key\"")
+        .replace(
+            "\"Rules\": []",
+            "\"Rules\": [{\"Topics\": \"a.>\", \"History\": true, \"MaxAge\": 9}, {\"Topics\": \"*.b\"}]",
+        )
         .replace("\"Port\"", "\"EnableIPv4\": true, \"Port\"")
         .replace("\"RateLimit\"", "\"Server\": {\"PayloadKey\": \"${env.X}\"}, \"Print\": [{}], \"RateLimit\"")
 }
@@ -157,6 +161,7 @@ proptest! {
     ) {
         check(&format!("{{\"{section}\": {{\"{key}\": {value}}}}}"))?;
         check(&format!("{{\"{section}\": {value}}}"))?;
+        check(&format!("{{\"Topics\": {{\"Rules\": [{{\"{key}\": {value}}}, {value}]}}}}"))?;
     }
 }
 

@@ -9,6 +9,7 @@ mod call;
 mod check;
 mod client;
 mod config_file;
+mod dead_letters;
 pub mod exit;
 mod interrupt;
 mod json;
@@ -61,6 +62,8 @@ enum Command {
     Subscribe(subscribe::Args),
     /// Send a command and print the answer's data
     Call(call::Args),
+    /// List, replay and discard the events that were given up
+    DeadLetters(dead_letters::Args),
     /// Show how the server is doing
     Status(status::Args),
     /// Load a server and measure it
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Status(args) => status::run(args),
         Command::Bench(args) => bench::run(*args).map_err(|error| Stop::new(error.exit(), error)),
     }

@@ -2,27 +2,20 @@
 //! publishes that wait for their answers.
 
 mod input;
+mod run;
 
-use std::collections::VecDeque;
 use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::client::{Answer, Client, ConnectArgs, Envelope, Target, no_answer};
-use super::exit::{Exit, Stop};
+use super::client::{ConnectArgs, Target};
+use super::exit::Stop;
 use super::interrupt;
 use super::json;
-use super::output::{Lines, note};
 use crate::engine::topic::is_topic;
 use input::Input;
-
-/// How long standard input may be silent before the connection is looked after: pings must be
-/// answered, and a lost connection noticed.
-const SILENCE: Duration = Duration::from_millis(250);
-
-/// The same while answers are due: neither a line nor an answer may wait for the other.
-const GLANCE: Duration = Duration::from_millis(5);
+use run::Run;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -44,6 +37,12 @@ pub struct Args {
     /// What goes first when a subscriber is slow: low is dropped first
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<Priority>,
+    /// Take no answer but that the event is on disk, and publish it again until there is one
+    #[arg(long)]
+    guaranteed: bool,
+    /// With --guaranteed: how often to publish again, or to connect, before giving up
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "guaranteed", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    retries: u32,
     /// With standard input: publishes that wait for their answers at a time
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     in_flight: u16,
@@ -60,6 +59,7 @@ Examples:
   hydrogen publish chat.lobby --text 'Hello, all'
   printf '1\\n2\\n3\\n' | hydrogen publish demo.count
   tail -f app.log | hydrogen publish logs.app --text -
+  hydrogen publish orders.new --guaranteed < orders.jsonl
 
 Prints the id of each event. After the first error no further line is read; what is under way is
 waited for.";
@@ -86,6 +86,8 @@ struct Plan {
     form: Form,
     in_flight: usize,
     timeout: Duration,
+    /// How often one event is published again, and how many connections may fail in a row.
+    retries: u32,
     target: Target,
 }
 
@@ -117,8 +119,11 @@ impl Form {
 pub fn run(args: Args) -> Result<(), Stop> {
     let plan = build(args)?;
     match &plan.payload {
-        Some(data) => publish_one(data, &plan),
-        None => publish_lines(&plan),
+        Some(data) => Run::start(&plan)?.publish(data),
+        None => {
+            interrupt::watch()?;
+            Run::start(&plan)?.publish_lines(&mut Input::start(plan.in_flight))
+        }
     }
 }
 
@@ -133,6 +138,9 @@ fn build(args: Args) -> Result<Plan, Stop> {
     }
     if let Some(priority) = args.priority {
         tail.push_str(&format!(",\"priority\":\"{}\"", priority.as_str()));
+    }
+    if args.guaranteed {
+        tail.push_str(",\"guarantee\":\"at_least_once\"");
     }
     tail.push('}');
     let form = Form { is_text: args.text, head: format!("{{\"topic\":\"{}\",\"payload\":", args.topic), tail };
@@ -153,151 +161,9 @@ fn build(args: Args) -> Result<Plan, Stop> {
         form,
         in_flight: args.in_flight.into(),
         timeout: Duration::from_secs(args.timeout),
+        retries: if args.guaranteed { args.retries } else { 0 },
         target: args.connect.build_here()?,
     })
-}
-
-fn publish_one(data: &str, plan: &Plan) -> Result<(), Stop> {
-    let mut client = Client::connect(&plan.target)?;
-    let answer = client.call("system", "publish", data, plan.timeout);
-    client.close();
-    let mut out = Lines::new();
-    out.line(&[&event_id(&answer?.map_err(Stop::answered)?)])?;
-    out.flush()
-}
-
-fn publish_lines(plan: &Plan) -> Result<(), Stop> {
-    interrupt::watch()?;
-    let client = Client::connect(&plan.target)?;
-    let mut run = Run { client, plan, waiting: VecDeque::new(), out: Lines::new(), failed: None };
-    let result = run.go(&mut Input::start(plan.in_flight));
-    if let (Err(_), Some(first)) = (&result, run.waiting.front()) {
-        note(format_args!("hydrogen: no answer for line {} and those after it", first.line));
-    }
-    run.client.close();
-    result.and(run.failed.map_or(Ok(()), Err))
-}
-
-/// A publish that waits for its answer.
-struct Waiting {
-    id: String,
-    line: u64,
-    since: Instant,
-}
-
-struct Run<'a> {
-    client: Client,
-    plan: &'a Plan,
-    waiting: VecDeque<Waiting>,
-    out: Lines,
-    /// The first error; nothing is sent after it.
-    failed: Option<Stop>,
-}
-
-impl Run<'_> {
-    fn go(&mut self, input: &mut Input) -> Result<(), Stop> {
-        while self.failed.is_none() && !input.is_at_end() {
-            self.send_lines(input)?;
-            if self.waiting.len() >= self.plan.in_flight {
-                self.wait_for_answer()?;
-            } else {
-                self.take_answers()?;
-                self.out.flush()?;
-                input.wait(if self.waiting.is_empty() { SILENCE } else { GLANCE });
-            }
-        }
-        while !self.waiting.is_empty() {
-            self.wait_for_answer()?;
-        }
-        self.out.flush()
-    }
-
-    fn fail(&mut self, stop: Stop) {
-        self.failed.get_or_insert(stop);
-    }
-
-    /// Sends the lines that are here, as far as the window is open.
-    fn send_lines(&mut self, input: &mut Input) -> Result<(), Stop> {
-        let mut sent = false;
-        while self.failed.is_none() && self.waiting.len() < self.plan.in_flight {
-            let Some((line, text)) = input.next_line() else { break };
-            let data = text.map_err(|why| format!("line {line}: {why}")).and_then(|text| {
-                let no_json = |error| format!("line {line} is no JSON: {error}; --text sends it as a string");
-                self.plan.form.data(&text).map_err(no_json)
-            });
-            match data {
-                Ok(Some(data)) => {
-                    let id = self.client.queue("system", "publish", &data)?;
-                    self.waiting.push_back(Waiting { id, line, since: Instant::now() });
-                    sent = true;
-                }
-                Ok(None) => {}
-                Err(why) => self.fail(Stop::usage(why)),
-            }
-        }
-        if sent { Ok(self.client.flush()?) } else { Ok(()) }
-    }
-
-    /// Takes all answers that are here. The oldest publish must not be overdue.
-    fn take_answers(&mut self) -> Result<(), Stop> {
-        while let Some(text) = self.client.receive_now()? {
-            self.take(&text)?;
-        }
-        match self.waiting.front() {
-            Some(oldest) if oldest.since.elapsed() >= self.plan.timeout => Err(no_answer(self.plan.timeout)),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Waits for one message at least, and takes all that are here.
-    fn wait_for_answer(&mut self) -> Result<(), Stop> {
-        let message = match self.client.receive_now()? {
-            None => {
-                // What was printed is seen before the wait.
-                self.out.flush()?;
-                let deadline = self.waiting.front().map(|oldest| oldest.since + self.plan.timeout);
-                self.client.receive_until(deadline)?
-            }
-            message => message,
-        };
-        if let Some(text) = message {
-            self.take(&text)?;
-        }
-        self.take_answers()
-    }
-
-    fn take(&mut self, text: &str) -> Result<(), Stop> {
-        let Some(envelope) = Envelope::parse(text) else { return Ok(()) };
-        let mut found = None;
-        let waiting = &self.waiting;
-        let answer = envelope.answer_to(|id| {
-            // Answers come nearly in order, so it is among the first.
-            found = waiting.iter().position(|waiting| waiting.id == id);
-            found.is_some()
-        });
-        let (Some(answer), Some(of)) = (answer, found.and_then(|at| self.waiting.remove(at))) else {
-            return Ok(());
-        };
-        self.answered(answer, of.line)
-    }
-
-    fn answered(&mut self, answer: Answer, line: u64) -> Result<(), Stop> {
-        match answer {
-            Ok(data) => self.out.line(&[&event_id(&data)]),
-            Err(error) => {
-                note(format_args!("hydrogen: line {line} was refused:\n{error}"));
-                self.fail(Stop::silent(Exit::Answered));
-                Ok(())
-            }
-        }
-    }
-}
-
-/// The event's id out of the answer's data; the whole data if it has none.
-fn event_id(data: &str) -> String {
-    let value: Option<serde_json::Value> = serde_json::from_str(data).ok();
-    let id = value.as_ref().and_then(|value| value.get("event")).and_then(serde_json::Value::as_str);
-    id.unwrap_or(data).to_owned()
 }
 
 #[cfg(test)]
@@ -313,11 +179,5 @@ mod tests {
         assert_eq!(data(true, "").as_deref(), Some("{\"payload\":\"\",\"retain\":true}"));
         assert!(form(false).data("  ").unwrap().is_none());
         assert!(form(false).data("hello").is_err());
-    }
-
-    #[test]
-    fn the_id_stands_in_the_answer() {
-        assert_eq!(event_id(r#"{"event":"e-1","offset":1,"receivers":0}"#), "e-1");
-        assert_eq!(event_id("null"), "null");
     }
 }

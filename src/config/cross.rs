@@ -8,6 +8,7 @@ use super::{Config, WebSocketServer};
 pub(super) fn check(config: &Config, reading: &mut Reading<'_>) {
     check_sizes(config, reading);
     check_access(&config.web_socket_server, reading);
+    check_delivery(config, reading);
     let server = &config.web_socket_server;
     if server.ping_interval >= server.idle_timeout {
         warn(
@@ -38,6 +39,25 @@ fn check_sizes(config: &Config, reading: &mut Reading<'_>) {
             server.max_message_size
         );
         warn(reading, "Outbound.MaxBytesPerConnection", message);
+    }
+}
+
+fn check_delivery(config: &Config, reading: &mut Reading<'_>) {
+    let (delivery, size) = (&config.delivery, config.web_socket_server.max_message_size);
+    if delivery.max_window < delivery.window {
+        let message = format!("less than Window, which is {}", delivery.window);
+        error(reading, &["Delivery.MaxWindow", "Delivery.Window"], message);
+    }
+    if delivery.max_backoff < delivery.ack_timeout {
+        let message = format!("less than AckTimeoutMs, which is {}", delivery.ack_timeout.as_millis());
+        error(reading, &["Delivery.MaxBackoffMs", "Delivery.AckTimeoutMs"], message);
+    }
+    if delivery.max_pending_bytes < size {
+        let message = format!(
+            "less than WebSocketServer.MaxMessageSize, which is {size}: the largest messages cannot be published with \
+             a guarantee"
+        );
+        warn(reading, "Delivery.MaxPendingBytes", message);
     }
 }
 

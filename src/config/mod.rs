@@ -6,6 +6,7 @@
 //! environment, and nothing else: it opens no other file that a key names, and starts nothing.
 
 mod cross;
+mod delivery;
 mod env;
 mod http;
 mod listen;
@@ -24,10 +25,13 @@ mod reader;
 mod reference;
 mod secret;
 mod security;
+mod sessions;
 mod shutdown;
 mod source;
+mod store;
 mod syntax;
 mod text;
+mod topic_rules;
 mod topics;
 mod web_socket_server;
 
@@ -36,6 +40,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use delivery::Delivery;
 pub use http::Http;
 pub use logging::Logging;
 pub use monitoring::Monitoring;
@@ -46,7 +51,10 @@ pub use problem::Problem;
 pub use rate_limit::RateLimit;
 pub use reference::reference;
 pub use security::Security;
+pub use sessions::Sessions;
 pub use shutdown::Shutdown;
+pub use store::Store;
+pub use topic_rules::TopicRule;
 pub use topics::Topics;
 pub use web_socket_server::{SecureMode, SessionEvent, WebSocketServer};
 
@@ -66,6 +74,12 @@ pub struct Config {
     pub outbound: Outbound,
     /// Topics and subscriptions.
     pub topics: Topics,
+    /// What outlives the process.
+    pub store: Store,
+    /// Guaranteed delivery.
+    pub delivery: Delivery,
+    /// Sessions that clients come back to.
+    pub sessions: Sessions,
     /// How much one peer may send.
     pub rate_limit: RateLimit,
     /// Signatures and what is public.
@@ -92,6 +106,11 @@ pub struct Loaded {
 }
 
 impl Config {
+    /// The folder of the store. A relative `Store.Path` counts from `DataDir`.
+    pub fn store_dir(&self) -> PathBuf {
+        self.data_dir.join(&self.store.path)
+    }
+
     /// Reads a file, with the variables of this process's environment.
     pub fn load(path: impl AsRef<Path>) -> Result<Loaded, Vec<Problem>> {
         let path = path.as_ref();
@@ -150,7 +169,14 @@ impl Config {
             web_socket_server,
             outbound: r
                 .section("Outbound", "What waits to be written to the peers.", |r| Outbound::read(r, max_message_size)),
-            topics: r.section("Topics", "Bounds of topics and subscriptions.", Topics::read),
+            topics: r.section("Topics", "Topics and subscriptions: their bounds, and what is kept.", Topics::read),
+            store: r.section("Store", "Where events are kept that outlive the process.", Store::read),
+            delivery: r.section(
+                "Delivery",
+                "Guaranteed delivery: events that come again until they are acknowledged.",
+                |r| Delivery::read(r, max_message_size),
+            ),
+            sessions: r.section("Sessions", "What a client finds again that comes back.", Sessions::read),
             rate_limit: r.section("RateLimit", "How much one peer may send.", RateLimit::read),
             security: r.section("Security", "Signatures, and what is public.", Security::read),
             http: r.section("Http", "Plain HTTP requests on the same port.", Http::read),

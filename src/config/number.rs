@@ -34,6 +34,7 @@ enum Unit {
     Things,
     Bytes,
     Seconds,
+    Milliseconds,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -92,6 +93,61 @@ impl<'a> Reader<'_, 'a> {
         to_usize(self.number(name, range, default.into(), Unit::Bytes, doc))
     }
 
+    /// A number of bytes on disk, which may be more than memory can have.
+    pub(super) fn bytes_on_disk(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        default: impl Into<Fallback>,
+        doc: &'static str,
+    ) -> u64 {
+        self.number(name, range, default.into(), Unit::Bytes, doc)
+    }
+
+    /// A number of bytes on disk, if it is given; `otherwise` says what holds if not.
+    pub(super) fn given_bytes_on_disk(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        otherwise: &'static str,
+        doc: &'static str,
+    ) -> Option<u64> {
+        self.given_number(name, range, otherwise, Unit::Bytes, doc)
+    }
+
+    /// A number of things, if it is given; `otherwise` says what holds if not.
+    pub(super) fn given_count(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        otherwise: &'static str,
+        doc: &'static str,
+    ) -> Option<u64> {
+        self.given_number(name, range, otherwise, Unit::Things, doc)
+    }
+
+    /// A duration in whole seconds, if it is given; `otherwise` says what holds if not.
+    pub(super) fn given_seconds(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        otherwise: &'static str,
+        doc: &'static str,
+    ) -> Option<Duration> {
+        self.given_number(name, range, otherwise, Unit::Seconds, doc).map(Duration::from_secs)
+    }
+
+    /// A duration in milliseconds. The key's name ends in `Ms`.
+    pub(super) fn millis(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        default: impl Into<Fallback>,
+        doc: &'static str,
+    ) -> Duration {
+        Duration::from_millis(self.number(name, range, default.into(), Unit::Milliseconds, doc))
+    }
+
     /// A duration in whole seconds.
     pub(super) fn seconds(
         &mut self,
@@ -134,24 +190,35 @@ impl<'a> Reader<'_, 'a> {
         unit: Unit,
         doc: &'static str,
     ) -> u64 {
-        let (low, high) = (*range.start(), *range.end());
         let text = match default.described {
             Some(text) => text.to_owned(),
             None => format!("`{}`{}", default.value, Amount(default.value, unit)),
         };
-        self.declare(name, format!("{low} to {high}{}{}", suffix(unit), Amount(high, unit)), text, doc);
-        let Some(number) = self.find(name).and_then(|found| Some((self.whole(&found)?, found))) else {
-            return default.value;
-        };
-        match (u64::try_from(number.0), number.1) {
-            (Ok(number), _) if range.contains(&number) => number,
-            (_, found) => {
-                let unit = suffix(unit);
-                let shown = written(found.value);
-                self.wrong(&found, format!("{shown} is out of range: {low} to {high}{unit}"));
-                default.value
-            }
+        self.declare(name, allowed(&range, unit), text, doc);
+        self.find(name).and_then(|found| self.number_of(&found, &range, unit)).unwrap_or(default.value)
+    }
+
+    fn given_number(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        otherwise: &'static str,
+        unit: Unit,
+        doc: &'static str,
+    ) -> Option<u64> {
+        self.declare(name, allowed(&range, unit), otherwise.into(), doc);
+        let found = self.find(name)?;
+        self.number_of(&found, &range, unit)
+    }
+
+    fn number_of(&mut self, found: &Found<'a>, range: &RangeInclusive<u64>, unit: Unit) -> Option<u64> {
+        let number = self.whole(found)?;
+        let fitting = u64::try_from(number).ok().filter(|number| range.contains(number));
+        if fitting.is_none() {
+            let (shown, low, high, unit) = (written(found.value), range.start(), range.end(), suffix(unit));
+            self.wrong(found, format!("{shown} is out of range: {low} to {high}{unit}"));
         }
+        fitting
     }
 
     /// A whole number of any size; one past the type's range is its end.
@@ -198,11 +265,18 @@ fn written(value: &Value<'_>) -> String {
     }
 }
 
+/// `1 to 65536 bytes (64 KiB)`
+fn allowed(range: &RangeInclusive<u64>, unit: Unit) -> String {
+    let (low, high) = (range.start(), *range.end());
+    format!("{low} to {high}{}{}", suffix(unit), Amount(high, unit))
+}
+
 fn suffix(unit: Unit) -> &'static str {
     match unit {
         Unit::Things => "",
         Unit::Bytes => " bytes",
         Unit::Seconds => " s",
+        Unit::Milliseconds => " ms",
     }
 }
 

@@ -4,6 +4,8 @@
 //! that call come the value, the problems, the list of valid names, and the line on the reference
 //! page. Owns no key and no rule of a single key: those stand in the sections.
 
+mod items;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use super::nearest::nearest;
 use super::older::{Moved, Older};
 use super::problem::Findings;
 use super::syntax::{join, kind, start};
+
+pub(super) use items::ItemDocs;
 
 /// Unknown keys for which a valid name is looked for. A file with more is no slip of the pen.
 const EXPLAINED: usize = 1000;
@@ -57,6 +61,8 @@ pub(super) struct Reader<'r, 'a> {
     object: Option<&'a Object<'a>>,
     path: String,
     known: Vec<&'static str>,
+    /// Whether its keys go into the reference: those of a list's items go once.
+    declares: bool,
 }
 
 /// A given value.
@@ -84,7 +90,7 @@ impl<'a> Reading<'a> {
 
     /// Reads the root object; `None` gives the defaults.
     pub(super) fn read<T>(&mut self, root: Option<&'a Object<'a>>, read: impl FnOnce(&mut Reader<'_, 'a>) -> T) -> T {
-        let mut reader = Reader { reading: self, object: root, path: String::new(), known: Vec::new() };
+        let mut reader = Reader { reading: self, object: root, path: String::new(), known: Vec::new(), declares: true };
         let value = read(&mut reader);
         reader.finish();
         self.report_unknown();
@@ -128,7 +134,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         self.declare(name, String::new(), String::new(), doc);
         let object = self.object(name);
         let path = self.path_of(name);
-        let mut reader = Reader { reading: self.reading, object, path, known: Vec::new() };
+        let mut reader = Reader { reading: self.reading, object, path, known: Vec::new(), declares: self.declares };
         let value = read(&mut reader);
         reader.finish();
         value
@@ -153,6 +159,11 @@ impl<'r, 'a> Reader<'r, 'a> {
             || self.reading.older.moved.contains_key(path.as_str())
     }
 
+    /// Whether an error was reported about a key, or an item of it.
+    pub(super) fn is_wrong(&self, name: &str) -> bool {
+        self.reading.errors.concern(&self.path_of(name))
+    }
+
     /// Reports an error about `name`, at the place of `at`: a key that was read, given or not.
     pub(super) fn error_at(&mut self, name: &str, at: &str, message: impl Into<String>) {
         let place = self.reading.place(&self.path_of(at));
@@ -168,8 +179,10 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Enters a key into the reference.
     pub(super) fn declare(&mut self, name: &'static str, value: String, default: String, doc: &'static str) {
-        let path = self.path_of(name);
-        self.reading.keys.push(KeyDoc { path, value, default, doc });
+        if self.declares {
+            let path = self.path_of(name);
+            self.reading.keys.push(KeyDoc { path, value, default, doc });
+        }
     }
 
     /// The value given for a declared key, under its own name or an older one.
@@ -186,6 +199,16 @@ impl<'r, 'a> Reader<'r, 'a> {
         };
         self.reading.places.insert(path, start(found.value));
         Some(found)
+    }
+
+    /// The value of a key that an object must have. The reference is made without objects.
+    pub(super) fn find_needed(&mut self, name: &'static str) -> Option<Found<'a>> {
+        let found = self.find(name);
+        if found.is_none() && self.object.is_some() {
+            let place = self.reading.place(&self.path_of(name));
+            self.reading.errors.push(place, self.path_of(name), "missing, and it is needed here");
+        }
+        found
     }
 
     /// Reports that a value is wrong.

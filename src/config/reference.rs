@@ -21,7 +21,7 @@ a whole configuration. `conf/hydrogen.json` is a sample that shows the keys most
   nothing else, `\"${env.PORT}\"`, may also stand for a number, `true` or `false`. A variable that is not set is an
   error. Messages name variables and never show what is in them.
 - **Relative paths** count from the directory in which the server was started.
-- Durations are whole seconds, sizes are bytes.
+- Durations are whole seconds, or milliseconds where the key ends in `Ms`; sizes are bytes.
 - Names that older configurations have are understood, with a warning that tells the new one: see the end.
 ";
 
@@ -36,9 +36,10 @@ pub fn reference() -> String {
     table(&mut page, "", top);
     for section in reading.keys.iter().filter(is_section) {
         // Writing to a String cannot fail.
-        let _ = write!(page, "\n## {}\n\n{}\n", section.path, section.doc);
+        let _ = write!(page, "\n## {}\n\n{}\n", section.path.trim_end_matches("[]"), section.doc);
         let prefix = format!("{}.", section.path);
-        table(&mut page, &prefix, reading.keys.iter().filter(|key| key.path.starts_with(&prefix)));
+        let is_own = |key: &&KeyDoc| key.path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains(['.', '[']));
+        table(&mut page, &prefix, reading.keys.iter().filter(is_own));
     }
     older(&mut page);
     page

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 
 mod older_names;
+mod reliability;
 
 fn env(name: &str) -> Option<String> {
     match name {

@@ -52,6 +52,19 @@ impl<'a> Reader<'_, 'a> {
         self.text_of(&found, text, parse).flatten()
     }
 
+    /// A text that an object must have; `None` if what is wrong with it was reported.
+    pub(super) fn needed<T>(
+        &mut self,
+        name: &'static str,
+        text: &Text,
+        doc: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.declare(name, text.expected.into(), "needed".into(), doc);
+        let found = self.find_needed(name)?;
+        self.text_of(&found, text, parse)
+    }
+
     /// One of a few names.
     pub(super) fn choice<T: Copy>(
         &mut self,

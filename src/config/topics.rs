@@ -1,12 +1,13 @@
-//! Section `Topics`: bounds of topics and subscriptions.
+//! Section `Topics`: topics and subscriptions, their bounds, and what is kept.
 
 use std::time::Duration;
 
 use super::reader::Reader;
+use super::topic_rules::{self, TopicRule};
 
 const MIB: u64 = 1024 * 1024;
 
-/// Bounds of topics and subscriptions.
+/// Topics and subscriptions, their bounds, and what is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
     /// Topics at a time.
@@ -19,6 +20,14 @@ pub struct Topics {
     pub max_retained_bytes: usize,
     /// How long a topic without subscribers and events is remembered.
     pub idle_topic_timeout: Duration,
+    /// How old an event of a log may be, where no rule says otherwise.
+    pub log_max_age: Duration,
+    /// Events of one topic's log, where no rule says otherwise.
+    pub log_max_events: u64,
+    /// Bytes of one topic's log, where no rule says otherwise.
+    pub log_max_bytes: u64,
+    /// What is kept of which topics; the first that matches counts.
+    pub rules: Vec<TopicRule>,
 }
 
 impl Topics {
@@ -44,6 +53,25 @@ impl Topics {
                 300,
                 "A topic without subscribers, events and a kept event is forgotten after this long.",
             ),
+            log_max_age: r.seconds(
+                "LogMaxAge",
+                topic_rules::AGES_S,
+                604_800,
+                "Older events are dropped from a topic's log, where no rule says otherwise. The default is 7 days.",
+            ),
+            log_max_events: r.count(
+                "LogMaxEvents",
+                topic_rules::EVENTS,
+                10_000_000,
+                "Events of one topic's log, where no rule says otherwise. Beyond it the oldest are dropped.",
+            ) as u64,
+            log_max_bytes: r.bytes_on_disk(
+                "LogMaxBytes",
+                topic_rules::BYTES,
+                1024 * MIB,
+                "Bytes of one topic's log, where no rule says otherwise. Beyond it the oldest events are dropped.",
+            ),
+            rules: topic_rules::read(r),
         }
     }
 }

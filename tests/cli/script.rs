@@ -77,6 +77,26 @@ impl<S: Read + Write> Peer<S> {
         }
     }
 
+    /// The ids of the next ack.
+    pub fn ack(&mut self) -> Vec<String> {
+        loop {
+            if let Message::Text(text) = self.socket.read().unwrap() {
+                let ack: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(ack["type"], "ack");
+                return ack["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+            }
+        }
+    }
+
+    /// The ids of so many acknowledged events, in as many acks as they come in.
+    pub fn acks(&mut self, count: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            ids.extend(self.ack());
+        }
+        ids
+    }
+
     /// The next command, which must be this one; answers it with success, and gives its data.
     pub fn answer(&mut self, name: &str, data: Value) -> Value {
         let (found, command) = self.command();
@@ -94,9 +114,21 @@ impl<S: Read + Write> Peer<S> {
             "error": {"category": "application", "code": code, "message": "as the script has it"}}));
     }
 
+    /// An error that asks for a repetition very soon.
+    pub fn refuse_for_now(&mut self, command: &Value, code: &str) {
+        self.send(json!({"type": "response", "id": command["id"], "status": "error",
+            "error": {"category": "application", "code": code, "message": "m", "retryable": true, "retry_after_ms": 20}}));
+    }
+
     pub fn event(&mut self, topic: &str, data: Value) {
         let (channel, action) = topic.split_once('.').unwrap();
         self.send(json!({"type": "event", "id": "e-1", "channel": channel, "action": action, "data": data}));
+    }
+
+    /// An event that wants to be acknowledged.
+    pub fn wanting(&mut self, id: &str, topic: &str, data: Value) {
+        let (channel, action) = topic.split_once('.').unwrap();
+        self.send(json!({"type": "event", "id": id, "channel": channel, "action": action, "ack": true, "data": data}));
     }
 
     pub fn send(&mut self, message: Value) {
@@ -142,6 +174,17 @@ impl<S: Read + Write> Peer<S> {
             match self.socket.read() {
                 Ok(Message::Close(_)) => return,
                 Ok(_) => {}
+                Err(error) => panic!("no close frame: {error}"),
+            }
+        }
+    }
+
+    /// The same, with nothing acknowledged before it.
+    pub fn expect_close_without_ack(&mut self) {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Close(_)) => return,
+                Ok(message) => assert!(!message.is_text(), "{message}"),
                 Err(error) => panic!("no close frame: {error}"),
             }
         }

@@ -1,13 +1,22 @@
-//! How long to wait before the next attempt to connect.
+//! How long to wait before the next attempt, and the wait itself.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::broken::Retry;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use super::broken::{Broken, Retry};
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::interrupt;
+use crate::cli::output::note;
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// The longest wait that a server may ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+/// How often a wait looks at Ctrl-C.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Waits that double from half a second to half a minute, each cut by up to half at random, so
 /// that many clients do not come back at once.
@@ -28,6 +37,31 @@ impl Backoff {
         }
         let half = longest / 2;
         Some(half + half.mul_f64(f64::from(random) / f64::from(u32::MAX)))
+    }
+
+    /// The same, with a random number.
+    pub fn next(&mut self, retry: Retry) -> Option<Duration> {
+        let mut random = [0; 4];
+        // Without a random source the waits are the shortest of their range.
+        let _ = SystemRandom::new().fill(&mut random);
+        self.wait(retry, u32::from_le_bytes(random))
+    }
+
+    /// Waits before the next connection, and says so, or stops if there is to be none. `until`
+    /// ends the wait early.
+    pub fn rest(&mut self, broken: Broken, until: Option<Instant>) -> Result<(), Stop> {
+        let Some(wait) = self.next(broken.retry) else { return Err(broken.stop) };
+        let message = broken.stop.message.unwrap_or_default();
+        note(format_args!("{message}; connecting again in {:.1} s", wait.as_secs_f64()));
+        let end = Instant::now() + wait;
+        let end = until.map_or(end, |until| until.min(end));
+        while Instant::now() < end {
+            if interrupt::is_asked() {
+                return Err(Stop::silent(Exit::Interrupted));
+            }
+            thread::sleep(LOOK.min(end.saturating_duration_since(Instant::now())));
+        }
+        Ok(())
     }
 
     /// Connected: the next failure is the first again.

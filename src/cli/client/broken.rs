@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tungstenite::protocol::CloseFrame;
 
 use crate::cli::exit::{Exit, Stop};
@@ -17,6 +18,29 @@ pub enum Retry {
     Later,
     /// After the wait that the server asked for.
     After(Duration),
+}
+
+/// The part of an error that says whether the same command can succeed later.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    code: String,
+    retryable: bool,
+    retry_after_ms: Option<u64>,
+}
+
+impl Retry {
+    /// Whether it makes sense to repeat a command that was answered with this error.
+    pub fn of_error(error_json: &str) -> Retry {
+        let refusal: Refusal = serde_json::from_str(error_json).unwrap_or_default();
+        // Somebody may make room on the disk, or bring the store back.
+        let is_passing = refusal.retryable || matches!(refusal.code.as_str(), "unavailable" | "storage_full");
+        match (is_passing, refusal.retry_after_ms) {
+            (false, _) => Retry::Never,
+            (true, None) => Retry::Later,
+            (true, Some(ms)) => Retry::After(Duration::from_millis(ms)),
+        }
+    }
 }
 
 /// A connection that could not be made, or came to an end.
@@ -37,6 +61,17 @@ impl Broken {
     /// A failure that may pass.
     pub fn lost(why: impl std::fmt::Display) -> Broken {
         Broken { stop: Stop::new(Exit::Lost, why), retry: Retry::Later }
+    }
+
+    /// The server did not answer in time: perhaps another connection gets an answer.
+    pub fn unanswered(wait: Duration) -> Broken {
+        Broken { stop: super::no_answer(wait), retry: Retry::Later }
+    }
+
+    /// The server refused what the connection is for.
+    pub fn answered(error_json: String) -> Broken {
+        let retry = Retry::of_error(&error_json);
+        Broken { stop: Stop::answered(error_json), retry }
     }
 
     /// The server ended the connection with a close frame.
@@ -100,7 +135,7 @@ fn reconnect_after(reason: &str) -> Retry {
 }
 
 /// What a peer sent, fit for a terminal, and short.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     const CHARACTERS: usize = 300;
     text.chars().take(CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -129,6 +164,25 @@ mod tests {
         ] {
             let broken = closed(code, reason);
             assert_eq!((broken.stop.exit, broken.retry), (exit, retry), "{code} {reason}");
+        }
+    }
+
+    #[test]
+    fn errors_tell_whether_a_command_may_be_repeated() {
+        for (error, expected) in [
+            (
+                r#"{"code":"rate_limited","retryable":true,"retry_after_ms":70}"#,
+                Retry::After(Duration::from_millis(70)),
+            ),
+            (r#"{"code":"draining","retryable":true}"#, Retry::Later),
+            (r#"{"code":"storage_full","retryable":false}"#, Retry::Later),
+            (r#"{"code":"unavailable"}"#, Retry::Later),
+            (r#"{"code":"forbidden","retryable":false,"retry_after_ms":70}"#, Retry::Never),
+            (r#"{"code":"no_topic"}"#, Retry::Never),
+            ("null", Retry::Never),
+            (r#"{"code":5}"#, Retry::Never),
+        ] {
+            assert_eq!(Retry::of_error(error), expected, "{error}");
         }
     }
 

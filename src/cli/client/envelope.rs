@@ -23,6 +23,8 @@ pub struct Envelope<'a> {
     action: Cow<'a, str>,
     #[serde(default, borrow)]
     status: Cow<'a, str>,
+    #[serde(default)]
+    ack: bool,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -48,6 +50,11 @@ impl<'a> Envelope<'a> {
     pub fn event(&self) -> Option<(String, &'a str)> {
         let data = self.data.map_or("null", RawValue::get);
         (self.kind == "event").then(|| (format!("{}.{}", self.channel, self.action), data))
+    }
+
+    /// The id of an event that is to be acknowledged.
+    pub fn wanted_ack(&self) -> Option<&str> {
+        (self.kind == "event" && self.ack).then_some(&*self.id)
     }
 }
 
@@ -98,6 +105,9 @@ mod tests {
     fn events_have_a_topic_and_data_as_sent() {
         let event = r#"{"type":"event","id":"e-1","channel":"a","action":"b.c","data":{"t": 1.50}}"#;
         assert_eq!(Envelope::parse(event).unwrap().event(), Some(("a.b.c".into(), "{\"t\": 1.50}")));
+        assert_eq!(Envelope::parse(event).unwrap().wanted_ack(), None);
+        let wanting = Envelope::parse(r#"{"type":"event","id":"e\u002d1","channel":"a","action":"b","ack":true}"#);
+        assert_eq!(wanting.unwrap().wanted_ack(), Some("e-1"));
         for other in ["", "[]", "{}", "{\"type\":1}", "not json"] {
             assert!(Envelope::parse(other).is_none(), "{other}");
         }

@@ -2,7 +2,7 @@
 //! everything.
 //!
 //! It knows envelopes and the ways in which a connection ends. It ignores what it does not know,
-//! never acknowledges, and never shows the key.
+//! acknowledges what it is told to and nothing by itself, and never shows the key.
 
 mod backoff;
 mod broken;
@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 use tungstenite::{Message, Utf8Bytes, WebSocket};
 
 pub use backoff::Backoff;
-pub use broken::Broken;
+pub use broken::{Broken, Retry, printable};
 pub use envelope::{Envelope, Ids};
 pub use target::{ConnectArgs, Target};
 
 use super::exit::{Exit, Stop};
-use super::interrupt;
+use super::{interrupt, json};
+use crate::base::limits::IDS_PER_ACK;
 use socket::{Patience, Stream};
 
 /// The largest message that is taken. The server's largest is up to its configuration.
@@ -55,13 +56,31 @@ impl Client {
     /// Queues a command; gives its id. `data` is one JSON value.
     pub fn queue(&mut self, channel: &str, action: &str, data: &str) -> Result<String, Broken> {
         let id = self.ids.next();
-        let auth = self.auth.as_deref().unwrap_or_default();
-        let text = format!(
-            r#"{{"type":"command","id":"{id}","channel":"{channel}","action":"{action}","data":{data}{auth}}}"#
-        );
-        self.patience(Patience::Until(None))?;
-        self.socket.write(Message::text(text)).map_err(Broken::from_websocket)?;
+        self.queue_as(&id, channel, action, data)?;
         Ok(id)
+    }
+
+    /// The same with an id of the caller's, out of [`Ids`]: a command that is repeated keeps its id.
+    pub fn queue_as(&mut self, id: &str, channel: &str, action: &str, data: &str) -> Result<(), Broken> {
+        let auth = self.auth.as_deref().unwrap_or_default();
+        self.write(format!(
+            r#"{{"type":"command","id":"{id}","channel":"{channel}","action":"{action}","data":{data}{auth}}}"#
+        ))
+    }
+
+    /// Acknowledges these events, and sends what is queued.
+    pub fn acknowledge(&mut self, ids: &[String]) -> Result<(), Broken> {
+        for ids in ids.chunks(IDS_PER_ACK) {
+            let ids: Vec<String> = ids.iter().map(|id| json::string(id)).collect();
+            let auth = self.auth.as_deref().unwrap_or_default();
+            self.write(format!(r#"{{"type":"ack","ids":[{}]{auth}}}"#, ids.join(",")))?;
+        }
+        self.flush()
+    }
+
+    fn write(&mut self, text: String) -> Result<(), Broken> {
+        self.patience(Patience::Until(None))?;
+        self.socket.write(Message::text(text)).map_err(Broken::from_websocket)
     }
 
     /// Sends what is queued.
@@ -117,11 +136,17 @@ impl Client {
 
     /// Takes leave: the server sees an orderly end. Whatever fails here changes nothing any more.
     pub fn close(mut self) {
+        self.leave();
+    }
+
+    /// The same, for who gets another connection after it.
+    pub fn leave(&mut self) {
         let until = Patience::Until(Some(Instant::now() + CLOSE_PATIENCE));
         if self.patience(until).is_ok() && self.socket.close(None).is_ok() {
             let deadline = Instant::now() + CLOSE_PATIENCE;
             while self.socket.read().is_ok() && Instant::now() < deadline {}
         }
+        self.socket.get_mut().socket().hang_up();
     }
 
     fn patience(&mut self, patience: Patience) -> Result<(), Broken> {

@@ -1,7 +1,7 @@
 //! A TCP socket, or TLS on one, that keeps deadlines and stops for Ctrl-C.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
@@ -48,6 +48,12 @@ impl Socket {
         let (was, is) = (self.patience == Patience::None, patience == Patience::None);
         self.patience = patience;
         if was == is { Ok(()) } else { self.tcp.set_nonblocking(is) }
+    }
+
+    /// Ends the connection in both directions.
+    pub(super) fn hang_up(&mut self) {
+        // It may have ended already.
+        let _ = self.tcp.shutdown(Shutdown::Both);
     }
 
     /// Readies the next wait of the system, unless time is up.
