@@ -196,6 +196,18 @@ families! {
     EVENTS_PUBLISHED: Counter "events_published_total" ["": NONE] "Events published.";
     EVENTS_DELIVERED: Counter "events_delivered_total" ["": NONE] "Events queued for one subscriber each.";
     EVENTS_DROPPED: Counter "events_dropped_total" ["policy": &["drop_oldest", "conflate", "disconnect"]] "Events that a slow subscriber did not get, by policy.";
+    EVENTS_UNLOGGED: Counter "events_unlogged_total" ["": NONE] "Best-effort events that went out without their topic's log, since the store took none.";
+    CONSUMERS_MADE: GaugeUp "guaranteed_subscriptions" ["": NONE] "Guaranteed subscriptions: durable ones, and those of sessions.";
+    CONSUMERS_ENDED: GaugeDown "" ["": NONE] "The down-counts of the gauge before.";
+    CONSUMER_SENT: Counter "guaranteed_deliveries_total" ["": NONE] "Events sent to members of guaranteed subscriptions, repeats among them.";
+    EVENTS_REDELIVERED: Counter "events_redelivered_total" ["": NONE] "Events sent again, since no ack came.";
+    EVENTS_EXPIRED: Counter "events_expired_total" ["": NONE] "Events that a guaranteed subscription did not get, since their time or their log's was over.";
+    EVENTS_DEAD: Counter "events_dead_total" ["": NONE] "Events that became dead letters.";
+    LETTERS_EVICTED: Counter "dead_letters_evicted_total" ["": NONE] "Dead letters that made room for newer ones.";
+    SESSIONS_RESUMED: Counter "sessions_resumed_total" ["": NONE] "Sessions taken up again.";
+    SESSIONS_EXPIRED: Counter "sessions_expired_total" ["": NONE] "Sessions that nobody came back for.";
+    STORE_DAMAGED: Counter "store_damaged_total" ["kind": &["events", "value", "file"]] "Damage found in the store and set aside: events, small values, files.";
+    ACKS_TAKEN: Counter "acks_total" ["": NONE] "Events that were acked.";
     ACKS_IGNORED: Counter "acks_ignored_total" ["": NONE] "Acks of something not outstanding.";
     RATE_LIMITED: Counter "rate_limited_total" ["": NONE] "Messages and handshakes refused for coming too fast.";
     BLOCKED: Counter "blocked_total" ["": NONE] "Handshakes refused and connections closed because of a block.";
@@ -212,6 +224,8 @@ families! {
     WORKER_BUSY_NS: TimeCounter "worker_busy_seconds_total" ["": NONE] "Time that workers spent on batches.";
     COMMAND_NS: Histogram "command_duration_seconds" ["": NONE] "From the turn a command was read to its response being queued.";
     DELIVERY_NS: Histogram "delivery_duration_seconds" ["": NONE] "From the turn a publish was read to its event being queued for the subscribers.";
+    PUBLISH_NS: Histogram "guaranteed_publish_duration_seconds" ["": NONE] "From the turn a guaranteed publish was read to its answer, which comes after the sync.";
+    SYNC_NS: Histogram "store_sync_duration_seconds" ["": NONE] "Commits of the store that were synced.";
     QUEUE_WAIT_NS: Histogram "worker_queue_wait_seconds" ["": NONE] "Time that batches waited for a worker.";
 }
 

@@ -24,7 +24,7 @@ use super::wiring::Wiring;
 use crate::base::{Counters, DialectId, Metric, ReactorId, WorkerId};
 use crate::config::{Config, SecureMode};
 use crate::dialect::hydrogen::system::{self, SystemChannel};
-use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Peer, Reports};
+use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Peer, Reports, ShardImage};
 use crate::engine::auth::{Access, Throttle, ThrottlePolicy};
 use crate::engine::channel::{Channel, CompletionSink, Emitter, EventSink};
 use crate::engine::conn::Settings;
@@ -147,13 +147,26 @@ impl ServerBuilder {
         let health = Arc::new(Health::new(self.on_loss));
         let mut beats: Vec<Beat> = Vec::new();
         let settings = Arc::new(hydrogen_settings(&config));
+        let opened = super::store::open();
+        let (store_send, store_receive) = super::store::channel();
+        let image = opened.image.clone();
+        let own_workers = workers.clone();
+        let backend = opened.backend;
+        threads.services.push(spawn("store", &health, {
+            let image = image.clone();
+            move || {
+                super::store::run(backend, &image, &store_receive, &own_workers);
+                Ok(())
+            }
+        })?);
         for (index, inbox) in wiring.worker_inboxes.drain(..).enumerate() {
             let id = WorkerId(index as u16);
             let counters = worker_counters[index].clone();
-            let shard = Seeds { config: &config, settings: &settings, access: &access, channels: &channels };
+            let shard =
+                Seeds { config: &config, settings: &settings, access: &access, channels: &channels, image: &image };
             let shard = shard.plant(id, &sink, &reports, &counters, clock).map_err(StartError::System)?;
             let reactors = wiring.reactors.clone();
-            let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, counters, clock);
+            let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, &store_send, counters, clock);
             let beat = worker.beat.clone();
             beats.push(Box::new(move || beat.load(Ordering::Relaxed)));
             let run = Worker::new(worker);
@@ -245,6 +258,7 @@ struct Seeds<'a> {
     settings: &'a Arc<HydrogenSettings>,
     access: &'a Arc<Access>,
     channels: &'a Arc<Channels>,
+    image: &'a Arc<ShardImage>,
 }
 
 impl Seeds<'_> {
@@ -270,6 +284,7 @@ impl Seeds<'_> {
             bounds: topic_bounds(self.config),
             seed,
             started: clock.now(),
+            image: self.image.clone(),
         });
         Ok(Dialects::new(hydrogen, counters.clone()))
     }
@@ -283,11 +298,14 @@ fn worker_parts(
     reactors: Vec<ReactorSender>,
     workers: &Arc<Vec<WorkerSender<Peer>>>,
     keeper: &KeeperQueue,
+    store: &crossbeam_channel::Sender<Vec<crate::engine::store::Request>>,
     counters: Arc<Counters>,
     clock: Clock,
 ) -> worker::Parts<Dialects> {
     let keeper = keeper.clone();
+    let store = store.clone();
     worker::Parts {
+        store: Box::new(move |requests| store.try_send(requests).map_err(|error| error.into_inner())),
         id,
         shard,
         inbox,

@@ -14,6 +14,7 @@ mod settings;
 pub mod shard;
 mod status;
 mod stop;
+mod store;
 mod watch;
 mod wiring;
 

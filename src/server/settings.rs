@@ -1,11 +1,13 @@
 //! From the configuration to what the pure rings are set to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::dialect::hydrogen::{HydrogenSettings, MessageRate, SessionEvent};
+use crate::dialect::hydrogen::{DeliverySettings, HydrogenSettings, MessageRate, Retention, SessionEvent, TopicRule};
 use crate::engine::auth::CallPattern;
 use crate::engine::conn::{Origins, Settings};
+use crate::engine::delivery::Backoff;
 use crate::engine::http::HeadLimits;
 use crate::engine::outbound::OutboundLimits;
 use crate::engine::topic::Bounds;
@@ -63,6 +65,7 @@ pub fn hydrogen_settings(config: &Config) -> HydrogenSettings {
         "in_flight": server.max_in_flight,
         "subscriptions": config.topics.max_subscriptions_per_connection,
         "outbound_bytes": config.outbound.max_bytes_per_connection,
+        "window": config.delivery.max_window,
         "command_timeout_ms": server.command_timeout.as_millis() as u64,
     });
     HydrogenSettings {
@@ -93,10 +96,59 @@ pub fn hydrogen_settings(config: &Config) -> HydrogenSettings {
             burst: f64::from(config.rate_limit.burst),
         }),
         topic_idle: config.topics.idle_topic_timeout,
+        delivery: delivery_settings(config),
+        session_ttl: config.sessions.time_to_live.unwrap_or_default(),
+        sessions_max: config.sessions.max_resumable,
+        session_bytes_max: config.sessions.max_bytes,
+        topic_rules: topic_rules(config),
+        log_retention: Arc::new(log_retention(config)),
         ping: server.ping_interval,
         idle: server.idle_timeout,
         limits: limits.to_string().into(),
     }
+}
+
+fn delivery_settings(config: &Config) -> DeliverySettings {
+    let delivery = &config.delivery;
+    DeliverySettings {
+        window: delivery.window,
+        window_max: delivery.max_window,
+        // Half of what may wait for a connection, so that a burst never meets its limit.
+        window_bytes: config.outbound.max_bytes_per_connection / 2,
+        ack_timeout: delivery.ack_timeout,
+        backoff: Backoff { base: BACKOFF_BASE.min(delivery.max_backoff), max: delivery.max_backoff },
+        attempts_max: delivery.max_attempts,
+        dedup_window: delivery.deduplication_window,
+        dedup_max: delivery.max_deduplication_ids,
+        durable_expiry: delivery.durable_expiry,
+        durables_max: delivery.max_durable_subscriptions,
+        letters_max: delivery.max_dead_letters,
+        pending_max: delivery.max_pending_publishes,
+        pending_bytes_max: delivery.max_pending_bytes,
+    }
+}
+
+/// How long an event rests after the first ack that did not come; then twice as long each time.
+const BACKOFF_BASE: Duration = Duration::from_millis(500);
+
+fn log_retention(config: &Config) -> Retention {
+    let topics = &config.topics;
+    Retention { age: Some(topics.log_max_age), events: topics.log_max_events, bytes: topics.log_max_bytes }
+}
+
+fn topic_rules(config: &Config) -> Arc<[TopicRule]> {
+    let default = log_retention(config);
+    let rule = |rule: &config::TopicRule| TopicRule {
+        pattern: rule.pattern.clone(),
+        is_guaranteed: rule.guaranteed,
+        keeps_history: rule.history,
+        retention: Arc::new(Retention {
+            age: rule.max_age.or(default.age),
+            events: rule.max_events.unwrap_or(default.events),
+            bytes: rule.max_bytes.unwrap_or(default.bytes),
+        }),
+    };
+    config.topics.rules.iter().map(rule).collect()
 }
 
 /// Settings of the channel `network`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::{Counters, DialectId, Mono, Now, WorkerId};
 use crate::dialect::echo;
 use crate::dialect::hydrogen::{Hydrogen, Peer};
+use crate::engine::store::StoreEvent;
 use crate::engine::work::{Batch, Completion, Emission, Item, Notice, Outbox, Shard};
 
 /// The dialects of one worker.
@@ -54,7 +55,7 @@ impl Shard for Dialects {
                 }
                 Item::Dropped { conn, dropped } => self.hydrogen.on_dropped(*conn, dropped, now, out),
                 // A dialect that does not know the connection has nothing to give back.
-                Item::Closed { conn, reason: _ } => self.hydrogen.on_closed(*conn, out),
+                Item::Closed { conn, reason: _ } => self.hydrogen.on_closed(*conn, now, out),
             }
         }
     }
@@ -69,6 +70,10 @@ impl Shard for Dialects {
 
     fn on_emission(&mut self, emission: Emission, now: Now, out: &mut Outbox<Peer>) {
         self.hydrogen.on_emission(emission, now, out);
+    }
+
+    fn on_store(&mut self, event: &StoreEvent, now: Now, out: &mut Outbox<Peer>) {
+        self.hydrogen.on_store(event, now, out);
     }
 
     fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
 use crate::base::{ConnId, Mono, WorkerId};
+use crate::engine::store::StoreEvent;
 use crate::engine::work::{Batch, Completion, Emission, Notice, Order};
 
 /// Batches of orders that a reactor's queue holds.
@@ -46,6 +47,8 @@ pub enum ToWorker<P> {
     Completion(Completion),
     /// An event that a channel emits.
     Emission(Emission),
+    /// What the store says, in its order.
+    Store(Vec<StoreEvent>),
     /// Something that concerns every worker.
     Notice(Notice),
     /// End now.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hydrogen::dialect::hydrogen::{HydrogenSettings, MessageRate, SessionEvent};
+use hydrogen::dialect::hydrogen::{DeliverySettings, HydrogenSettings, MessageRate, SessionEvent};
 use hydrogen::engine::auth::CallPattern;
 use hydrogen::engine::conn::{Origins, Settings};
 use hydrogen::engine::http::HeadLimits;
@@ -100,6 +100,12 @@ impl Plan {
             topic_idle: Duration::from_secs(if dice.chance(30) { 2 } else { 3600 }),
             ping,
             idle,
+            delivery: DeliverySettings::default(),
+            session_ttl: Duration::ZERO,
+            sessions_max: 100,
+            session_bytes_max: 64 * 1024,
+            topic_rules: Arc::from([]),
+            log_retention: Arc::default(),
             limits: "{}".into(),
         };
         // Guessing is throttled by address: strangers come from few.

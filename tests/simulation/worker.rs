@@ -111,6 +111,7 @@ impl Worker {
         }
         all &= kept.is_empty();
         self.out.peers = kept;
+        assert!(self.out.store.is_empty(), "nobody is given anything to store");
         while let Some(control) = self.out.controls.pop() {
             floor.desk.controls.push_back((WorkerId(self.index as u16), control));
         }

@@ -107,6 +107,7 @@ impl World {
                     bounds: Bounds { listed_targets: 8, patched_from: 2, ..Bounds::default() },
                     seed: dice.bytes(),
                     started: START,
+                    image: Arc::default(),
                 });
                 Worker::new(index, Dialects::new(hydrogen, counters), plan.reactors)
             })

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::consumer_id::ConsumerKey;
 use super::receive::describe;
+use super::session::Member;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, Reason};
 use crate::engine::auth::{Access, Current, Identity};
@@ -20,7 +22,7 @@ impl Hydrogen {
     pub(super) fn authenticate(&mut self, conn: ConnId, token: &str, now: Now, out: &mut Outbox<Peer>) -> Outcome {
         let identity = match self.access.keys.authenticate(token, now.wall) {
             Ok(identity) => identity,
-            Err(refused) => return Outcome::Failed(self.on_wrong_credential(conn, refused.error(), out)),
+            Err(refused) => return Outcome::Failed(self.on_wrong_credential(conn, refused.error(), now, out)),
         };
         if !identity.permissions.may_connect() {
             return Outcome::Failed(Error::new(Code::Forbidden, "this identity may not connect"));
@@ -30,7 +32,7 @@ impl Hydrogen {
         };
         if self.access.blocks.is_blocked(Some(session.address.ip()), Some(&identity), now.wall).is_some() {
             self.counters.inc(Metric::BLOCKED);
-            self.shut_out(conn, Reason::Blocked, "blocked", out);
+            self.shut_out(conn, Reason::Blocked, "blocked", now, out);
             return Outcome::Failed(Error::new(Code::Blocked, "blocked"));
         }
         if session.identity.as_ref().is_some_and(|own| own.name != identity.name) {
@@ -44,13 +46,19 @@ impl Hydrogen {
 
     /// Counts a wrong credential, here and at the reactor for its address; the last one that is
     /// borne ends the connection.
-    pub(super) fn on_wrong_credential(&mut self, conn: ConnId, error: Error, out: &mut Outbox<Peer>) -> Error {
+    pub(super) fn on_wrong_credential(
+        &mut self,
+        conn: ConnId,
+        error: Error,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) -> Error {
         self.counters.inc(Metric::AUTH_REFUSED);
         out.order(conn, Order::CredentialRefused { conn });
         if let Some(session) = self.sessions.of_mut(conn) {
             session.failed_credentials += 1;
             if session.failed_credentials >= FAILED_CREDENTIALS_MAX {
-                self.shut_out(conn, Reason::AuthenticationFailed, "too many wrong credentials", out);
+                self.shut_out(conn, Reason::AuthenticationFailed, "too many wrong credentials", now, out);
             }
         }
         error
@@ -62,20 +70,32 @@ impl Hydrogen {
         if session.identity.is_none() {
             session.name = (&*identity.name).into();
         }
-        let lost: Vec<Pattern> = session
+        let mut lost: Vec<Pattern> = session
             .subscriptions
             .keys()
             .filter(|pattern| !identity.permissions.may_subscribe(pattern))
             .cloned()
             .collect();
-        session.identity = Some(identity);
+        // A durable subscription that names a topic which is forbidden now is left: it is its
+        // identity's, and waits for better times.
+        let is_forbidden = |member: &Member| {
+            matches!(member.key, ConsumerKey::Durable { .. })
+                && !member.patterns.iter().all(|pattern| identity.permissions.may_subscribe(pattern))
+        };
+        let left: Vec<Member> = session.joined.extract_if(.., |member| is_forbidden(member)).collect();
+        session.identity = Some(identity.clone());
+        lost.extend(left.iter().flat_map(|member| member.patterns.iter()).cloned());
+        for member in &left {
+            self.leave(member.id, conn, now, out);
+        }
         self.arm_expiry(conn, now);
         if lost.is_empty() {
             return;
         }
         for pattern in &lost {
-            self.forget(conn, pattern, out);
+            self.forget(conn, pattern, now, out);
         }
+        self.mark_session(conn, now);
         let topics: Vec<&str> = lost.iter().map(Pattern::as_str).collect();
         self.tell(conn, "unsubscribed", &json!({"topics": topics, "reason": "forbidden"}), now, out);
     }
@@ -98,7 +118,7 @@ impl Hydrogen {
         let identity = session.identity.clone();
         if self.access.blocks.is_blocked(Some(session.address.ip()), identity.as_deref(), now.wall).is_some() {
             self.counters.inc(Metric::BLOCKED);
-            self.shut_out(conn, Reason::Blocked, "blocked", out);
+            self.shut_out(conn, Reason::Blocked, "blocked", now, out);
             return;
         }
         let Some(identity) = identity else { return };
@@ -108,24 +128,39 @@ impl Hydrogen {
                 self.become_identity(conn, identity, now, out);
             }
             Current::Changed(_) => {
-                self.shut_out(conn, Reason::CredentialExpired, "the identity may no longer connect", out);
+                self.shut_out(conn, Reason::CredentialExpired, "the identity may no longer connect", now, out);
             }
-            Current::Expired => self.shut_out(conn, Reason::CredentialExpired, "the credential is expired", out),
-            Current::Revoked => self.shut_out(conn, Reason::CredentialExpired, "the credential was revoked", out),
+            Current::Expired => self.shut_out(conn, Reason::CredentialExpired, "the credential is expired", now, out),
+            Current::Revoked => self.shut_out(conn, Reason::CredentialExpired, "the credential was revoked", now, out),
         }
     }
 
     /// Closes a session that has lost its right to be here. From now on it hears nothing and is
     /// refused everything, however long the close takes; commands under way get their answers.
-    pub(super) fn shut_out(&mut self, conn: ConnId, reason: Reason, text: &'static str, out: &mut Outbox<Peer>) {
+    pub(super) fn shut_out(
+        &mut self,
+        conn: ConnId,
+        reason: Reason,
+        text: &'static str,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
         let Some(session) = self.sessions.of_mut(conn) else { return };
         if std::mem::replace(&mut session.is_shut_out, true) {
             return;
         }
+        // Its owner may come back for it, with a credential that is good.
+        session.last_record = session.record().map(Box::new);
         session.identity = None;
-        let patterns: Vec<Pattern> = session.subscriptions.keys().cloned().collect();
+        let best_effort = session.subscriptions.iter().filter(|(_, subscribed)| !subscribed.is_guaranteed);
+        let patterns: Vec<Pattern> = best_effort.map(|(pattern, _)| pattern.clone()).collect();
+        let joined = std::mem::take(&mut session.joined);
+        session.subscriptions.retain(|_, subscribed| !subscribed.is_guaranteed);
         for pattern in &patterns {
-            self.forget(conn, pattern, out);
+            self.forget(conn, pattern, now, out);
+        }
+        for member in joined {
+            self.leave(member.id, conn, now, out);
         }
         self.disarm(conn);
         out.order(conn, Order::Close { conn, reason, text: text.into() });

@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::asked::Plan;
 use super::gather::{Gather, Kind, page_of};
+use super::log::Dedup;
 use super::reply::Meta;
+use super::reply_to::Reply;
 use super::{Hydrogen, Peer, publish};
 use crate::base::Wall;
 use crate::base::{Code, ConnId, Error, Now, WorkerId};
 use crate::engine::auth::{Block, Identity, Target};
-use crate::engine::channel::{Disconnect, List, Outcome, Page, Publish, Responder, Session, Subscribe};
+use crate::engine::channel::{
+    Disconnect, Letters, List, Outcome, Page, Publish, Responder, Resume, Session, Since, Subscribe,
+};
 use crate::engine::topic::pattern::is_built_in;
 use crate::engine::topic::{Pattern, is_topic};
 use crate::engine::work::{Control, Outbox};
@@ -89,15 +94,34 @@ impl<'a> Context<'a> {
             return Err(Error::new(Code::Forbidden, "this identity may not publish to this topic"));
         }
         let owner = self.shard.owner(publish.topic);
-        let Publish { topic, payload, retain, ttl, low_priority } = publish;
-        let published_at = self.meta.read_at;
-        if owner == self.own() {
-            let payload = payload.as_bytes();
-            let event = publish::Event { topic, payload, retain, ttl, low_priority, published_at };
-            return self.shard.publish_here(&event, self.now, self.out).map(Outcome::Done);
+        let Publish { topic, payload, retain, ttl, low_priority, guaranteed, id } = publish;
+        let dedup = self.shard.dedup.is_on().then(|| self.identity().map(|own| Dedup::key(&own.name, topic, id)));
+        let (dedup, published_at, time) = (dedup.flatten(), self.meta.read_at, self.now.wall);
+        if owner != self.own() {
+            let (topic, payload) = (topic.into(), Bytes::copy_from_slice(payload.as_bytes()));
+            return Ok(self.ask(owner, |ticket| Peer::Publish {
+                ticket,
+                topic,
+                payload,
+                retain,
+                ttl,
+                low_priority,
+                published_at,
+                guaranteed,
+                dedup,
+            }));
         }
-        let (topic, payload) = (topic.into(), Bytes::copy_from_slice(payload.as_bytes()));
-        Ok(self.ask(owner, |ticket| Peer::Publish { ticket, topic, payload, retain, ttl, low_priority, published_at }))
+        let payload = payload.as_bytes();
+        let event = publish::Event { topic, payload, retain, ttl, low_priority, published_at, time, dedup };
+        let plan = self.shard.plan(topic, guaranteed);
+        let reply = match plan {
+            Plan::Disk => Reply::Own(self.defer()),
+            Plan::Unlogged | Plan::Memory => Reply::Nobody,
+        };
+        match self.shard.publish_here(&event, plan, reply, self.now, self.out)? {
+            Some(answer) => Ok(Outcome::Done(answer)),
+            None => Ok(Outcome::Later),
+        }
     }
 }
 
@@ -138,23 +162,50 @@ impl Session for Context<'_> {
     }
 
     fn unsubscribe(&mut self, patterns: &[Pattern]) -> Outcome {
-        self.shard.unsubscribe(self.meta.conn, patterns, self.out)
+        self.shard.unsubscribe(self.meta.conn, patterns, self.now, self.out)
+    }
+
+    fn unsubscribe_durable(&mut self, name: &str) -> Outcome {
+        let Context { shard, meta, now, out, ticket } = self;
+        shard.unsubscribe_durable(*meta, name, ticket, *now, out)
+    }
+
+    fn resume(&mut self, resume: Resume) -> Outcome {
+        let ticket = self.defer();
+        match self.shard.begin_resume(self.meta.conn, resume, Some(ticket), self.out) {
+            Ok(()) => Outcome::Later,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    fn letters(&mut self, letters: Letters) -> Outcome {
+        let reply = Reply::Own(self.defer());
+        match self.shard.on_letters_command(letters, reply, self.now, self.out) {
+            Ok(()) => Outcome::Later,
+            Err(error) => Outcome::Failed(error),
+        }
     }
 
     fn publish(&mut self, publish: Publish<'_>) -> Outcome {
         self.publish_checked(publish).into()
     }
 
-    fn history(&mut self, topic: &str, since: Option<u64>) -> Outcome {
+    fn history(&mut self, topic: &str, since: Since, limit: usize) -> Outcome {
         if let Err(error) = self.check_readable(topic) {
             return error.into();
         }
         let owner = self.shard.owner(topic);
         if owner == self.own() {
-            return Outcome::Done(self.shard.history_here(topic, since, self.now));
+            let Context { shard, meta, now, out, ticket } = self;
+            let reply = shard.own_reply(*meta, ticket, *now);
+            return match shard.history_here(topic, &since, limit, reply, *now, out) {
+                Ok(Some(answer)) => Outcome::Done(answer),
+                Ok(None) => Outcome::Later,
+                Err(error) => Outcome::Failed(error),
+            };
         }
         let topic = topic.into();
-        self.ask(owner, |ticket| Peer::History { ticket, topic, since })
+        self.ask(owner, |ticket| Peer::History { ticket, topic, since, limit })
     }
 
     fn presence(&mut self, topic: &str, page: Page) -> Outcome {

@@ -145,7 +145,7 @@ impl Hydrogen {
                     Err(Error::new(Code::Unauthenticated, "the credential is not this connection's"))
                 }
             }
-            Err(refused) => Err(self.on_wrong_credential(conn, refused.error(), out)),
+            Err(refused) => Err(self.on_wrong_credential(conn, refused.error(), now, out)),
         }
     }
 

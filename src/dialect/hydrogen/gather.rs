@@ -1,8 +1,15 @@
 //! Answers that several workers have a part in.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::consumer_id::ConsumerId;
+use super::making::Making;
 use super::{Hydrogen, Peer};
-use crate::base::{Code, Error, Now};
+use crate::base::{Code, ConnId, Error, Now};
 use crate::engine::channel::Page;
+use crate::engine::store::Seq;
+use crate::engine::topic::Pattern;
 use crate::engine::work::Outbox;
 
 /// One worker's part of an answer.
@@ -18,6 +25,19 @@ pub enum Part {
     Count(u64),
     /// Rows of a list, in order.
     Rows(Vec<Row>),
+    /// Where a guaranteed subscription to this pattern begins, if that is not its home's to say.
+    Place(Pattern, Option<Seq>),
+    /// A guaranteed subscription was joined; topics of which it lost events.
+    Joined(Vec<Arc<str>>),
+    /// There was nothing to do.
+    Nothing,
+}
+
+/// What a session gets back.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    pub refused: Vec<String>,
+    pub lost: BTreeSet<Arc<str>>,
 }
 
 /// A row of an admin list.
@@ -50,6 +70,12 @@ pub(super) enum Kind {
     Sum(&'static str, u64),
     /// A page of rows.
     Rows(Vec<Row>, Page),
+    /// The owners of topics know of a guaranteed subscription; then its home is asked.
+    Making(Box<Making>),
+    /// The answer is known, and events come once it is given.
+    Started { data: Box<str>, id: ConsumerId, conn: ConnId },
+    /// A session is restored.
+    Resumed(ConnId, Box<Restored>),
 }
 
 impl Gather {
@@ -66,7 +92,18 @@ impl Gather {
             (Part::Answer(answer), Kind::One(one)) => *one = Some(answer),
             (Part::Count(count), Kind::Sum(_, sum)) => *sum += count,
             (Part::Rows(more), Kind::Rows(rows, _)) => rows.extend(more),
-            (Part::Done | Part::Answer(_) | Part::Count(_) | Part::Rows(_), _) => {}
+            (Part::Place(pattern, Some(seq)), Kind::Making(making)) => making.place(pattern, seq),
+            (Part::Joined(lost), Kind::Resumed(_, restored)) => restored.lost.extend(lost),
+            (
+                Part::Done
+                | Part::Answer(_)
+                | Part::Count(_)
+                | Part::Rows(_)
+                | Part::Place(..)
+                | Part::Joined(_)
+                | Part::Nothing,
+                _,
+            ) => {}
         }
     }
 
@@ -81,6 +118,9 @@ impl Gather {
             Kind::Sum(_, 0) => Err(Error::new(Code::NotFound, "there is no such connection")),
             Kind::Sum(name, sum) => Ok(format!("{{\"{name}\":{sum}}}").into()),
             Kind::Rows(rows, page) => Ok(page_of(rows, &page)),
+            Kind::Started { data, .. } => Ok(data),
+            // They go on elsewhere, and never get here.
+            Kind::Making(_) | Kind::Resumed(..) => Err(Error::new(Code::Internal, "a part was taken for the whole")),
         }
     }
 }
@@ -96,6 +136,13 @@ pub(super) fn page_of(mut rows: Vec<Row>, page: &Page) -> Box<str> {
 }
 
 impl Hydrogen {
+    /// A command's answer is one other worker's.
+    pub(super) fn await_one(&mut self, ticket: u64) {
+        if let Some(command) = self.pending.of_mut(ticket) {
+            command.gather = Some(Gather::new(1, Kind::One(None)));
+        }
+    }
+
     /// One worker's part has come.
     pub(super) fn on_part(&mut self, ticket: u64, part: Part, now: Now, out: &mut Outbox<Peer>) {
         let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.as_mut()) else { return };
@@ -104,7 +151,15 @@ impl Hydrogen {
             return;
         }
         let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.take()) else { return };
-        self.finish(ticket, gather.finish(), now, out);
+        match gather {
+            Gather { kind: Kind::Making(making), failed: None, .. } => self.go_on_making(ticket, *making, now, out),
+            Gather { kind: Kind::Started { data, id, conn }, failed: None, .. } => {
+                self.finish(ticket, Ok(data), now, out);
+                self.start_delivery(id, conn, now, out);
+            }
+            Gather { kind: Kind::Resumed(conn, restored), .. } => self.finish_resume(ticket, conn, *restored, now, out),
+            gather => self.finish(ticket, gather.finish(), now, out),
+        }
     }
 }
 

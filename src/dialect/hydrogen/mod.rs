@@ -9,26 +9,40 @@
 
 mod access;
 mod admin;
+mod asked;
 mod channels;
+mod consumer_id;
 mod context;
 mod dispatch;
 mod gather;
+mod guaranteed;
+mod image;
+mod letter;
+mod log;
+mod making;
 mod peer;
 mod pending;
 mod publish;
 mod receive;
+mod record;
 mod reply;
+mod reply_to;
+mod resume;
 mod session;
 mod settings;
 mod signed;
 mod subscribe;
+mod subscribe_guaranteed;
 pub mod system;
 mod timers;
 
 pub use channels::{Channels, ChannelsError};
+pub use image::ShardImage;
+pub use log::{Retention, TopicRule};
 pub use peer::Peer;
-pub use settings::{HydrogenSettings, MessageRate, SessionEvent};
+pub use settings::{DeliverySettings, HydrogenSettings, MessageRate, SessionEvent};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -37,10 +51,16 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::base::{ConnId, Counters, Mono, Now, WorkerId};
 use crate::engine::auth::{Access, ReplayWindow};
 use crate::engine::channel::{CompletionSink, Responder};
+use crate::engine::delivery::Interest;
 use crate::engine::topic::{Bounds, Counts, Topics};
 use crate::engine::wire::Scanner;
 use crate::engine::work::{Completion, Emission, Notice, Outbox};
+use asked::StoreLink;
+use consumer_id::ConsumerId;
+use guaranteed::Consumers;
+use log::{Dedup, Logs};
 use pending::Pending;
+use resume::Kept;
 use session::Sessions;
 use timers::Timers;
 
@@ -74,6 +94,8 @@ pub struct Parts {
     pub seed: [u8; 32],
     /// The time at which the shard begins.
     pub started: Now,
+    /// What the store was opened with.
+    pub image: Arc<ShardImage>,
 }
 
 /// The hydrogen-protocol state of one worker.
@@ -88,6 +110,13 @@ pub struct Hydrogen {
     counters: Arc<Counters>,
     sessions: Sessions,
     topics: Topics,
+    logs: Logs,
+    store: StoreLink,
+    dedup: Dedup,
+    consumers: Consumers,
+    interest: Interest<ConsumerId>,
+    kept: Kept,
+    dirty_sessions: BTreeSet<ConnId>,
     pending: Pending,
     replays: ReplayWindow,
     timers: Timers,
@@ -101,7 +130,23 @@ impl Hydrogen {
     pub fn new(parts: Parts) -> Hydrogen {
         let mut random = ChaCha12Rng::from_seed(parts.seed);
         let topics = Topics::new(parts.bounds, random.next_u64());
-        Hydrogen {
+        let settings = &parts.settings;
+        let (workers, delivery) = (parts.workers.max(1), settings.delivery);
+        let (rules, retention) = (settings.topic_rules.clone(), settings.log_retention.clone());
+        let (image, started) = (parts.image, parts.started);
+        let mut shard = Hydrogen {
+            logs: Logs::new(random.next_u64(), rules, retention, parts.bounds.topics),
+            store: StoreLink::new(
+                parts.worker,
+                image.store.last,
+                delivery.pending_max.div_ceil(workers),
+                delivery.pending_bytes_max.div_ceil(workers),
+            ),
+            dedup: Dedup::new(delivery.dedup_window, delivery.dedup_max.div_ceil(workers)),
+            consumers: Consumers::default(),
+            interest: Interest::new(random.next_u64()),
+            kept: Kept::default(),
+            dirty_sessions: BTreeSet::new(),
             worker: parts.worker,
             workers: parts.workers.max(1),
             replays: ReplayWindow::new(parts.settings.signature_skew, parts.started.wall),
@@ -118,7 +163,9 @@ impl Hydrogen {
             random,
             scanner: Scanner::default(),
             clock: reply::ClockText::default(),
-        }
+        };
+        shard.restore(&image, started);
+        shard
     }
 
     /// A handler's late answer.
@@ -136,8 +183,11 @@ impl Hydrogen {
             ttl: None,
             low_priority: false,
             published_at: now.mono,
+            time: now.wall,
+            dedup: None,
         };
-        if let Err(error) = self.publish_here(&event, now, out) {
+        let plan = self.plan(&emission.topic, false);
+        if let Err(error) = self.publish_here(&event, plan, reply_to::Reply::Nobody, now, out) {
             self.count_error(error.code);
         }
     }
@@ -146,7 +196,10 @@ impl Hydrogen {
     pub fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {
         match notice {
             Notice::Access(access) => self.on_access(access.clone(), now, out),
-            Notice::Drain => self.on_drain(now),
+            Notice::Drain => {
+                self.on_drain(now);
+                self.save_dirty(now, out);
+            }
         }
     }
 
@@ -163,6 +216,21 @@ impl Hydrogen {
     /// What the topics of this shard hold, for the simulator's checks.
     pub fn topics(&self) -> Counts {
         self.topics.counts()
+    }
+
+    /// The worker stops: what is not written down yet is.
+    pub fn on_stop(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.save_dirty(now, out);
+    }
+
+    /// Requests that wait for the store, for the simulator's checks.
+    pub fn store_requests(&self) -> usize {
+        self.store.waiting()
+    }
+
+    /// Events in flight over all guaranteed subscriptions, for the simulator's checks.
+    pub fn in_flight(&self) -> usize {
+        self.consumers.iter().map(|(_, held)| held.consumer.outstanding()).sum()
     }
 
     /// Sessions, for the simulator's checks.

@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::gather::Part;
+use super::guaranteed::AckOf;
+use super::letter::LettersPeer;
+use super::making::Make;
+use super::record::SessionRecord;
+use super::reply_to::Reply;
+use super::resume::ResumeAsk;
 use super::signed::Claim;
 use super::{Hydrogen, publish};
 use crate::base::{ConnId, Error, Mono, Now, Wall, WorkerId};
-use crate::engine::channel::{List, Page};
+use crate::engine::channel::{List, Page, Since, StartFrom};
+use crate::engine::store::{DedupKey, Seq};
 use crate::engine::topic::{Options, Pattern, SubKey};
 use crate::engine::work::Outbox;
 
@@ -27,8 +35,8 @@ pub enum Peer {
         options: Options,
         /// Who subscribes.
         identity: Arc<str>,
-        /// Whether what is retained comes first.
-        from_last: bool,
+        /// Where it begins.
+        from: StartFrom,
     },
     /// End a subscription.
     Unsubscribe {
@@ -50,12 +58,16 @@ pub enum Peer {
         payload: Bytes,
         /// Whether it is kept.
         retain: bool,
-        /// How long it is kept.
+        /// When it is no longer worth delivering.
         ttl: Option<std::time::Duration>,
         /// Whether it is dropped before others.
         low_priority: bool,
         /// When it was read.
         published_at: Mono,
+        /// Whether it is on the disk before it is answered.
+        guaranteed: bool,
+        /// What tells a repeat from a new publish.
+        dedup: Option<DedupKey>,
     },
     /// Ask for what a topic keeps.
     History {
@@ -63,9 +75,114 @@ pub enum Peer {
         ticket: u64,
         /// The topic.
         topic: Box<str>,
-        /// Only what is newer than this offset.
-        since: Option<u64>,
+        /// From where.
+        since: Since,
+        /// So many events at most.
+        limit: usize,
     },
+    /// A guaranteed subscription wants topics of the receiver.
+    Interest {
+        /// The command that waits.
+        ticket: u64,
+        /// Which subscription.
+        id: ConsumerId,
+        /// Which topics.
+        pattern: Pattern,
+        /// Where it begins.
+        from: StartFrom,
+    },
+    /// A guaranteed subscription wants them no longer.
+    Uninterest {
+        /// Which subscription.
+        id: ConsumerId,
+        /// Which topics.
+        pattern: Pattern,
+    },
+    /// Make a guaranteed subscription, or join it.
+    Make {
+        /// The command that waits.
+        ticket: u64,
+        /// Which, and how.
+        make: Box<Make>,
+    },
+    /// Join a guaranteed subscription again.
+    Join {
+        /// The command that waits.
+        ticket: u64,
+        /// Which.
+        id: ConsumerId,
+        /// Who.
+        conn: ConnId,
+    },
+    /// A member was told of its subscription: events may come.
+    Start {
+        /// Which.
+        id: ConsumerId,
+        /// Who.
+        conn: ConnId,
+    },
+    /// A member is gone.
+    Leave {
+        /// Which.
+        id: ConsumerId,
+        /// Who.
+        conn: ConnId,
+    },
+    /// Patterns of a guaranteed subscription end.
+    Deselect {
+        /// Which.
+        id: ConsumerId,
+        /// The patterns.
+        patterns: Vec<Pattern>,
+    },
+    /// A durable subscription ends.
+    EndDurable {
+        /// The command that waits.
+        ticket: u64,
+        /// Which.
+        key: ConsumerKey,
+    },
+    /// A client acks.
+    Ack {
+        /// The subscriptions that are still to hear of it.
+        ids: Vec<ConsumerId>,
+        /// The client.
+        conn: ConnId,
+        /// What it acks.
+        of: AckOf,
+        /// Events that it has reached so far.
+        through: usize,
+    },
+    /// Retention took events away.
+    Gone {
+        /// Their topic.
+        topic: Arc<str>,
+        /// Which.
+        gone: Arc<[Seq]>,
+    },
+    /// Dead letters of a subscription of the receiver.
+    Letters {
+        /// Which subscription.
+        id: ConsumerId,
+        /// What is to be done.
+        what: LettersPeer,
+    },
+    /// Somebody wants a session of the receiver back.
+    Resume(Box<ResumeAsk>),
+    /// The answer to that.
+    Resumed {
+        /// Who wanted it.
+        conn: ConnId,
+        /// The session.
+        result: Result<Box<SessionRecord>, Error>,
+    },
+    /// A connection loses its session to another.
+    Surrender {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// A session of the receiver has no connection for now.
+    Park(Box<SessionRecord>),
     /// Ask who is subscribed.
     Presence {
         /// The command that waits.
@@ -122,8 +239,8 @@ impl Hydrogen {
     /// A message from another worker's shard.
     pub fn on_peer(&mut self, from: WorkerId, message: Peer, now: Now, out: &mut Outbox<Peer>) {
         match message {
-            Peer::Subscribe { ticket, key, pattern, options, identity, from_last } => {
-                let part = match self.subscribe_here(key, &pattern, options, identity, from_last, now, out) {
+            Peer::Subscribe { ticket, key, pattern, options, identity, from: begin } => {
+                let part = match self.subscribe_here(key, &pattern, options, identity, begin, now, out) {
                     Ok(()) => Part::Done,
                     Err(error) => Part::Failed(error),
                 };
@@ -135,16 +252,42 @@ impl Hydrogen {
             Peer::DropConnection { conn } => {
                 self.topics.drop_connection(conn);
             }
-            Peer::Publish { ticket, topic, payload, retain, ttl, low_priority, published_at } => {
-                let event =
-                    publish::Event { topic: &topic, payload: &payload, retain, ttl, low_priority, published_at };
-                let part = self.publish_here(&event, now, out).map_or_else(Part::Failed, Part::Answer);
+            Peer::Publish { ticket, topic, payload, retain, ttl, low_priority, published_at, guaranteed, dedup } => {
+                let (topic, payload, time) = (&*topic, &*payload, now.wall);
+                let event = publish::Event { topic, payload, retain, ttl, low_priority, published_at, time, dedup };
+                let (plan, reply) = (self.plan(topic, guaranteed), Reply::Peer(from, ticket));
+                if let Some(answer) = self.publish_here(&event, plan, reply, now, out).transpose() {
+                    self.reply(reply, answer, now, out);
+                }
+            }
+            Peer::History { ticket, topic, since, limit } => {
+                let reply = Reply::Peer(from, ticket);
+                if let Some(answer) = self.history_here(&topic, &since, limit, reply, now, out).transpose() {
+                    self.reply(reply, answer, now, out);
+                }
+            }
+            Peer::Interest { ticket, id, pattern, from: place } => {
+                self.on_interest(id, pattern, place, Reply::Peer(from, ticket), now, out);
+            }
+            Peer::Uninterest { id, pattern } => {
+                self.interest.remove(&pattern, id);
+            }
+            Peer::Make { ticket, make } => self.on_make(*make, Reply::Peer(from, ticket), now, out),
+            Peer::Join { ticket, id, conn } => self.on_join(id, conn, Reply::Peer(from, ticket), now, out),
+            Peer::Start { id, conn } => self.start_delivery(id, conn, now, out),
+            Peer::Leave { id, conn } => self.leave(id, conn, now, out),
+            Peer::Deselect { id, patterns } => self.on_deselect(id, &patterns, now, out),
+            Peer::EndDurable { ticket, key } => {
+                let part = Part::Answer(self.end_durable(&key, now, out));
                 out.peers.push((from, Peer::Part { ticket, part }));
             }
-            Peer::History { ticket, topic, since } => {
-                let part = Part::Answer(self.history_here(&topic, since, now));
-                out.peers.push((from, Peer::Part { ticket, part }));
-            }
+            Peer::Ack { ids, conn, of, through } => self.ack_at(ids, conn, of, through, now, out),
+            Peer::Gone { topic, gone } => self.on_gone(&topic, &gone, now, out),
+            Peer::Letters { id, what } => self.on_letters_peer(id, what, now, out),
+            Peer::Resume(ask) => self.on_resume(*ask, now, out),
+            Peer::Resumed { conn, result } => self.on_resumed(conn, result, now, out),
+            Peer::Surrender { conn } => self.surrender(conn, now, out),
+            Peer::Park(record) => self.park(*record, now, out),
             Peer::Presence { ticket, topic, page } => {
                 let part = Part::Answer(self.presence_here(&topic, &page));
                 out.peers.push((from, Peer::Part { ticket, part }));

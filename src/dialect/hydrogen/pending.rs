@@ -78,6 +78,12 @@ impl Hydrogen {
         })
     }
 
+    /// Enters a session that is resumed in the handshake: there is no command to answer.
+    pub(super) fn defer_resume(&mut self, conn: ConnId, now: Now) -> u64 {
+        let meta = Meta { conn, id: "", channel: "system", action: "resume", read_at: now.mono };
+        self.defer(meta, now)
+    }
+
     /// Enters an older client's status request.
     pub(super) fn defer_status(&mut self, conn: ConnId, read_at: Mono, now: Now) -> u64 {
         let meta = Meta { conn, id: "", channel: "system", action: "status", read_at };

@@ -6,12 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 
+use super::asked::Plan;
 use super::reply::{count_out, kind};
+use super::reply_to::Reply;
 use super::{Hydrogen, Peer};
-use crate::base::{Error, Metric, Mono, Now};
+use crate::base::{Error, Metric, Mono, Now, Wall};
 use crate::engine::outbound::EventFrame;
+use crate::engine::store::{DedupKey, Level, Record};
 use crate::engine::topic::{Payload, Stamp, Target};
-use crate::engine::wire::{EventHead, Raw, event};
+use crate::engine::wire::{EventHead, event};
 use crate::engine::work::{Order, Outbox};
 use crate::engine::ws::FrameBuilder;
 
@@ -24,22 +27,52 @@ pub(super) struct Event<'a> {
     pub ttl: Option<Duration>,
     pub low_priority: bool,
     pub published_at: Mono,
+    /// The time that it carries.
+    pub time: Wall,
+    /// What tells a repeat from a new publish.
+    pub dedup: Option<DedupKey>,
+}
+
+impl Event<'_> {
+    /// A retained null lets go of what was retained: nothing is kept in its place.
+    fn clears(&self) -> bool {
+        self.retain && self.payload == b"null"
+    }
+
+    fn keeps(&self) -> bool {
+        self.retain && !self.clears()
+    }
+
+    /// Bytes of its frame and its payload, at most.
+    fn retained_bytes(&self) -> usize {
+        2 * self.payload.len() + self.topic.len() + 160
+    }
+}
+
+/// `{"event":…,"offset":…,"receivers":…,"level":…}`.
+pub(super) fn answer(stamp: Stamp, receivers: usize, level: Level) -> Box<str> {
+    let (offset, level) = (stamp.offset, level.as_str());
+    format!("{{\"event\":\"{stamp}\",\"offset\":{offset},\"receivers\":{receivers},\"level\":\"{level}\"}}").into()
 }
 
 impl Hydrogen {
-    /// Publishes; the answer is `{"event":…,"offset":…,"receivers":…}`.
+    /// Publishes. `None` if the answer comes later, to `reply`.
     pub(super) fn publish_here(
         &mut self,
         publish: &Event<'_>,
+        plan: Plan,
+        reply: Reply,
         now: Now,
         out: &mut Outbox<Peer>,
-    ) -> Result<Box<str>, Error> {
+    ) -> Result<Option<Box<str>>, Error> {
         let topic = publish.topic;
-        // A retained null lets go of what was retained: nothing is kept in its place.
-        let clears = publish.retain && publish.payload == b"null";
-        let keeps = publish.retain && !clears;
-        if keeps {
-            self.topics.make_room(topic, 2 * publish.payload.len() + topic.len() + 160, now.mono)?;
+        if publish.keeps() {
+            self.topics.make_room(topic, publish.retained_bytes(), now.mono)?;
+        }
+        match plan {
+            Plan::Disk => return self.append(publish, Level::Disk, reply, now, out),
+            Plan::Memory => return self.append(publish, Level::Memory, reply, now, out),
+            Plan::Unlogged => {}
         }
         let before = self.topics.counts().topics;
         let stamp = self.topics.begin(topic, now.mono, self.random.next_u64())?;
@@ -48,12 +81,28 @@ impl Hydrogen {
             self.ensure_sweep(now.mono);
         }
         self.counters.inc(Metric::EVENTS_PUBLISHED);
+        let receivers = self.hand_out(publish, stamp, false, now, out)?;
+        Ok(Some(answer(stamp, receivers, Level::Memory)))
+    }
+
+    /// Hands a stamped event to its best-effort subscribers, and keeps it where that is asked for.
+    /// Returns how many get it.
+    pub(super) fn hand_out(
+        &mut self,
+        publish: &Event<'_>,
+        stamp: Stamp,
+        is_logged: bool,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) -> Result<usize, Error> {
+        let topic = publish.topic;
+        let keeps = publish.keeps();
         let mut payload = Payload::new(publish.payload);
         let fan_out = self.topics.fan_out(topic, &mut payload);
         let receivers = fan_out.receivers;
         let mut frame = None;
         if receivers > 0 || keeps {
-            frame = Some(encode(topic, stamp, self.clock.of(now.wall), publish.payload));
+            frame = Some(encode(topic, stamp, is_logged, self.clock.of(publish.time), publish.payload));
         }
         if let Some(frame) = &frame
             && receivers > 0
@@ -74,13 +123,13 @@ impl Hydrogen {
                 }
             }
         }
-        if clears {
+        if publish.clears() {
             self.topics.clear(topic);
         } else if keeps && let Some(frame) = frame {
             let payload = Bytes::copy_from_slice(publish.payload);
             self.topics.retain(topic, frame, payload, publish.ttl, now.mono)?;
         }
-        Ok(format!("{{\"event\":\"{stamp}\",\"offset\":{},\"receivers\":{receivers}}}", stamp.offset).into())
+        Ok(receivers)
     }
 
     /// Sends one connection what a pattern's topics retain.
@@ -103,25 +152,12 @@ impl Hydrogen {
             orders.push(Order::Broadcast { event, targets, published_at: now.mono });
         }
     }
-
-    /// `{"topic":…,"events":[…],"missing":…}`: of a topic without a log, what it retains.
-    pub(super) fn history_here(&self, topic: &str, since: Option<u64>, now: Now) -> Box<str> {
-        let since = since.unwrap_or(0);
-        let newest = self.topics.topic(topic).map_or(0, |topic| topic.offset());
-        let retained = self.topics.retained(topic, now.mono).map(|retained| payload_of(&retained.event));
-        let offset = retained.and_then(offset_of);
-        let events = retained.filter(|_| offset.is_some_and(|offset| offset > since)).unwrap_or_default();
-        let had = offset.filter(|offset| *offset > since).map_or(0, |_| 1);
-        let missing = newest.saturating_sub(since) > had;
-        let topic = serde_json::json!(topic);
-        format!("{{\"topic\":{topic},\"events\":[{events}],\"missing\":{missing}}}").into()
-    }
 }
 
 /// Retained events sent for one subscription.
 const RETAINED_AT_ONCE: usize = 10_000;
 
-fn encode(topic: &str, stamp: Stamp, timestamp: &str, payload: &[u8]) -> Bytes {
+fn encode(topic: &str, stamp: Stamp, is_logged: bool, timestamp: &str, payload: &[u8]) -> Bytes {
     // A topic has two tokens at least.
     let (channel, action) = topic.split_once('.').unwrap_or((topic, ""));
     let digits = stamp.epoch.digits();
@@ -132,8 +168,8 @@ fn encode(topic: &str, stamp: Stamp, timestamp: &str, payload: &[u8]) -> Bytes {
         timestamp,
         channel,
         action,
-        history: false,
-        prev: None,
+        history: is_logged,
+        prev: (stamp.offset > 1).then(|| stamp.offset - 1),
         ack: false,
         attempt: 1,
     };
@@ -142,16 +178,38 @@ fn encode(topic: &str, stamp: Stamp, timestamp: &str, payload: &[u8]) -> Bytes {
     frame.finish_text()
 }
 
+/// A stored event's envelope. `attempt` counts its deliveries, from 1.
+pub(super) fn encode_event(out: &mut Vec<u8>, record: &Record, ack: bool, attempt: u32) {
+    let (channel, action) = record.topic.split_once('.').unwrap_or((&record.topic, ""));
+    let digits = record.epoch.digits();
+    let head = EventHead {
+        // Hexadecimal digits are ASCII.
+        epoch: std::str::from_utf8(&digits).unwrap_or_default(),
+        offset: record.offset,
+        timestamp: &record.time.to_string(),
+        channel,
+        action,
+        history: true,
+        prev: (record.offset > 1).then(|| record.offset - 1),
+        ack,
+        attempt,
+    };
+    event(out, &head, &record.payload);
+}
+
+/// A stored event's frame, for those who ack.
+pub(super) fn frame_event(record: &Record, attempt: u32) -> Bytes {
+    let mut frame = FrameBuilder::with_capacity(record.payload.len() + record.topic.len() + 200);
+    encode_event(&mut frame, record, true, attempt);
+    frame.finish_text()
+}
+
 /// The text in one of our own frames: behind the header, whose length its second byte tells.
-fn payload_of(frame: &Bytes) -> &str {
+pub(super) fn payload_of(frame: &Bytes) -> &str {
     let header = match frame.get(1) {
         Some(126) => 4,
         Some(127) => 10,
         Some(_) | None => 2,
     };
     frame.get(header..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
-}
-
-fn offset_of(event: &str) -> Option<u64> {
-    Raw::trusted(event).member("id")?.as_str()?.rsplit_once('-')?.1.parse().ok()
 }

@@ -1,16 +1,16 @@
 //! What comes from connections: they open, send messages, and close.
 
+use super::gather::Restored;
 use super::reply::kind;
 use super::session::{Held, Opened, Session};
 use super::settings::SessionEvent;
 use super::{Hydrogen, Peer};
-use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason};
+use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason, Secret};
 use crate::engine::auth::Identity;
-use crate::engine::channel::Responder;
+use crate::engine::channel::{Responder, Resume};
 use crate::engine::outbound::Dropped;
 use crate::engine::wire::{BadMessage, Incoming, parse};
 use crate::engine::work::{Opening, Order, Outbox};
-use rand_chacha::rand_core::Rng;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -18,17 +18,25 @@ impl Hydrogen {
     /// A connection was let in: it gets a session.
     pub fn on_open(&mut self, opening: &Opening, now: Now, out: &mut Outbox<Peer>) {
         let conn = opening.conn;
+        let session_id = self.session_id(conn);
         let opened = Opened {
             conn,
             address: opening.address,
             protocol: opening.protocol.clone(),
             identity: opening.identity.clone(),
-            session_id: self.random_text(16).into(),
-            epoch: self.random.next_u64(),
+            session_id,
+            epoch: self.random_number(),
         };
         self.sessions.insert(Session::new(opened, self.settings.rate, now));
         self.counters.inc(Metric::SESSIONS_OPENED);
-        out.order(conn, Order::Ready { conn });
+        let claim = opening.resume.as_ref().filter(|_| opening.identity.is_some());
+        let resumes = claim.is_some_and(|claim| {
+            let resume = Resume { session: claim.session.clone(), secret: claim.secret.clone(), seen: Vec::new() };
+            self.begin_resume(conn, resume, None, out).is_ok()
+        });
+        if !resumes {
+            out.order(conn, Order::Ready { conn });
+        }
         if opening.identity.is_none() {
             self.arm_authenticate(conn, now);
         } else {
@@ -39,19 +47,22 @@ impl Hydrogen {
         if opening.access_version < self.access.version {
             self.review(conn, now, out);
         }
-        if opening.identity.is_some() && self.settings.session_event == SessionEvent::Connect {
+        if !resumes && opening.identity.is_some() && self.settings.session_event == SessionEvent::Connect {
             self.tell_session(conn, now, out);
         }
     }
 
     /// A connection is over: what was its is given back.
-    pub fn on_closed(&mut self, conn: ConnId, out: &mut Outbox<Peer>) {
+    pub fn on_closed(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        self.save_session_if_dirty(conn, out);
         let Some(mut session) = self.sessions.remove(conn) else { return };
         self.timers.cancel_all(&mut session);
         self.counters.inc(Metric::SESSIONS_CLOSED);
-        self.counters.add(Metric::SUBSCRIPTIONS_ENDED, session.subscriptions.len() as u64);
+        let best_effort = session.subscriptions.values().filter(|subscribed| !subscribed.is_guaranteed).count();
+        self.counters.add(Metric::SUBSCRIPTIONS_ENDED, best_effort as u64);
         self.topics.drop_connection(conn);
-        if !session.subscriptions.is_empty() {
+        self.keep_session(conn, &mut session, now, out);
+        if best_effort > 0 {
             for worker in self.others() {
                 out.peers.push((worker, Peer::DropConnection { conn }));
             }
@@ -104,8 +115,7 @@ impl Hydrogen {
             Ok(Incoming::Ack(ack)) => {
                 self.count_in(kind::ACK, text.len());
                 if self.may_ack(conn, ack.auth.as_ref(), now, out) {
-                    // Only at-least-once deliveries are ever outstanding.
-                    self.counters.inc(Metric::ACKS_IGNORED);
+                    self.on_ack(conn, &ack.of, now, out);
                 }
                 out.order(conn, Order::Settle { conn, count: 1 });
             }
@@ -188,17 +198,37 @@ impl Hydrogen {
 
     /// Sends `system.session`, if it is still owed.
     pub(super) fn tell_session(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
-        let secret = self.random_text(24);
+        let secret = Secret::new(self.random_text(24));
+        self.tell_session_with(conn, Some(secret), &Restored::default(), now, out);
+    }
+
+    /// Sends `system.session` to who got a session back.
+    pub(super) fn tell_session_resumed(&mut self, conn: ConnId, restored: &Restored, now: Now, out: &mut Outbox<Peer>) {
+        self.tell_session_with(conn, None, restored, now, out);
+    }
+
+    fn tell_session_with(
+        &mut self,
+        conn: ConnId,
+        secret: Option<Secret>,
+        restored: &Restored,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
         let Some(session) = self.sessions.of_mut(conn) else { return };
         if !std::mem::take(&mut session.owes_session_event) {
             return;
         }
+        // Who resumed a session knows its secret, which stays.
+        let secret = session.secret.get_or_insert_with(|| secret.unwrap_or_else(|| Secret::new(""))).clone();
+        let lost: Vec<&str> = restored.lost.iter().map(|topic| &**topic).collect();
         let identity = describe(session.identity.as_ref());
         let data = json!({
             "session": session.session_id,
-            "secret": secret,
-            "resumed": false,
-            "lost": [],
+            "secret": secret.expose(),
+            "resumed": session.is_resumed,
+            "lost": lost,
+            "refused": restored.refused,
             "identity": identity["identity"],
             "permissions": identity["permissions"],
             "expires": identity["expires"],

@@ -1,10 +1,19 @@
 //! A session as it is written down.
 
 use bytes::Bytes;
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use crate::base::Secret;
 use crate::engine::outbound::{Lane, Overflow};
 use crate::engine::topic::{Filter, Options, Pattern};
+
+/// What is kept of a session's secret.
+pub(super) fn hash_of(secret: &Secret) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, secret.expose().as_bytes()).as_ref());
+    hash
+}
 
 /// A session as it is written down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,7 +76,7 @@ impl WrittenSubscription {
             bulk: options.lane == Lane::Bulk,
             drop_oldest: options.overflow == Overflow::DropOldest,
             conflate: options.conflate,
-            filter: options.filter.as_ref().and_then(|filter| serde_json::from_str(filter.as_str()).ok()),
+            filter: options.filter.as_ref().map(|filter| filter.to_value()),
         }
     }
 
@@ -93,10 +102,9 @@ mod tests {
     #[test]
     fn a_subscription_comes_back_as_it_was_written() {
         let filter = Filter::parse(&serde_json::json!({"a.b": {"gt": 5}})).unwrap().map(Into::into);
-        for (lane, overflow, conflate, filter) in [
-            (Lane::Events, Overflow::Disconnect, false, None),
-            (Lane::Bulk, Overflow::DropOldest, true, filter),
-        ] {
+        for (lane, overflow, conflate, filter) in
+            [(Lane::Events, Overflow::Disconnect, false, None), (Lane::Bulk, Overflow::DropOldest, true, filter)]
+        {
             let options = Options { lane, overflow, conflate, filter };
             let pattern = Pattern::parse("a.*.>").unwrap();
             let text = serde_json::to_string(&WrittenSubscription::new(&pattern, &options)).unwrap();

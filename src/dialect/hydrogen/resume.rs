@@ -8,18 +8,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use super::gather::{Gather, Kind, Part};
-use super::guaranteed::{AckOf, ConsumerKey, first_conn, home_of_session};
-use super::log::{Asked, Reply};
-use super::record::{Joined, SessionRecord};
-use super::session::Session;
+use super::asked::Asked;
+use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
+use super::gather::{Gather, Kind, Part, Restored};
+use super::guaranteed::AckOf;
+use super::record::{Joined, SessionRecord, hash_of};
+use super::reply_to::Reply;
+use super::session::{Resuming, Session};
 use super::{Hydrogen, Peer};
-use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason, Secret, WorkerId};
-use crate::engine::channel::{From, Resume};
+use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason, WorkerId};
+use crate::engine::channel::{Resume, StartFrom};
 use crate::engine::store::{Level, Op, Table, Write};
 use crate::engine::topic::Pattern;
 use crate::engine::work::{Order, Outbox};
@@ -58,28 +59,6 @@ pub(super) struct Kept {
     expiring: BTreeSet<(Mono, Box<str>)>,
 }
 
-/// What a connection that resumes waits with.
-#[derive(Debug)]
-pub(super) struct Resuming {
-    pub secret: Secret,
-    pub seen: Vec<(Box<str>, u64)>,
-    /// The command; none if it was asked for in the handshake.
-    pub ticket: Option<u64>,
-}
-
-/// What a session gets back.
-#[derive(Debug, Default)]
-pub(super) struct Restored {
-    pub refused: Vec<String>,
-    pub lost: BTreeSet<Arc<str>>,
-}
-
-pub(super) fn hash_of(secret: &Secret) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, secret.expose().as_bytes()).as_ref());
-    hash
-}
-
 /// A wrong secret and an unknown session are told apart by nothing.
 fn no_such_session() -> Error {
     Error::new(Code::NotFound, "there is no such session, or the secret is not its own")
@@ -112,10 +91,6 @@ impl Kept {
     /// The one that is forgotten next, if its time has come.
     fn due(&self, now: Mono) -> Option<Box<str>> {
         self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, id)| id.clone())
-    }
-
-    pub(super) fn next_expiry(&self) -> Option<Mono> {
-        self.expiring.first().map(|(at, _)| *at)
     }
 }
 
@@ -188,9 +163,9 @@ impl Hydrogen {
     /// A session's connection loses it to another.
     pub(super) fn surrender(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
         self.shut_out(conn, Reason::TakenOver, "the session was taken over by another connection", now, out);
-        if let Some(session) = self.sessions.of_mut(conn)
-            && let Some(record) = session.last_record.take()
-        {
+        let Some(session) = self.sessions.of_mut(conn) else { return };
+        session.is_surrendered = true;
+        if let Some(record) = session.last_record.clone() {
             self.park(*record, now, out);
         }
     }
@@ -304,10 +279,10 @@ impl Hydrogen {
         }
         for (worker, pattern, options, key, identity) in holders {
             if worker == self.worker {
-                let done = self.subscribe_here(key, &pattern, options, identity, From::New, now, out);
+                let done = self.subscribe_here(key, &pattern, options, identity, StartFrom::New, now, out);
                 self.on_part(ticket, done.map_or_else(Part::Failed, |()| Part::Done), now, out);
             } else {
-                let from = From::New;
+                let from = StartFrom::New;
                 out.peers.push((worker, Peer::Subscribe { ticket, key, pattern, options, identity, from }));
             }
         }
@@ -322,14 +297,7 @@ impl Hydrogen {
     }
 
     /// A resumed session's connection joins a subscription again.
-    pub(super) fn on_join(
-        &mut self,
-        id: super::guaranteed::ConsumerId,
-        conn: ConnId,
-        reply: Reply,
-        now: Now,
-        out: &mut Outbox<Peer>,
-    ) {
+    pub(super) fn on_join(&mut self, id: ConsumerId, conn: ConnId, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
         let mut lost = Vec::new();
         if let Some(held) = self.consumers.of_mut(id) {
             held.consumer.attach(conn);
@@ -434,6 +402,28 @@ impl Hydrogen {
     pub(super) fn restore_session(&mut self, record: SessionRecord, now: Now) {
         if home_of_session(&record.id, self.workers) == self.worker && !self.settings.session_ttl.is_zero() {
             self.kept.park(record, now.mono.after(self.settings.session_ttl));
+        }
+    }
+
+    /// A change that waits to be written down is written now: the session's connection is gone.
+    pub(super) fn save_session_if_dirty(&mut self, conn: ConnId, out: &mut Outbox<Peer>) {
+        if self.dirty_sessions.contains(&conn) {
+            self.save_session(conn, Level::Memory, Asked::Nothing, out);
+        }
+    }
+
+    /// A session's connection is gone: it leaves its subscriptions, and is kept for a while.
+    pub(super) fn keep_session(&mut self, conn: ConnId, session: &mut Session, now: Now, out: &mut Outbox<Peer>) {
+        self.dirty_sessions.remove(&conn);
+        let record = session.last_record.take().or_else(|| session.record().map(Box::new));
+        for member in std::mem::take(&mut session.joined) {
+            self.leave(member.id, conn, now, out);
+            if self.settings.session_ttl.is_zero() && matches!(member.key, ConsumerKey::Session(_)) {
+                self.deselect(member.id, member.patterns, now, out);
+            }
+        }
+        if let Some(record) = record.filter(|_| !self.settings.session_ttl.is_zero() && !session.is_surrendered) {
+            self.park(*record, now, out);
         }
     }
 

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::consumer_id::{ConsumerId, ConsumerKey};
+use super::record::{Joined, SessionRecord, WrittenSubscription, hash_of};
 use super::settings::MessageRate;
-use crate::base::{ConnId, Mono, Now, Wall};
+use crate::base::{ConnId, Mono, Now, Secret, Wall};
 use crate::engine::auth::Identity;
-use crate::engine::topic::Pattern;
+use crate::engine::topic::{Options, Pattern};
 
 /// What is known of one client.
 #[derive(Debug)]
@@ -24,8 +26,19 @@ pub(super) struct Session {
     pub epoch: u64,
     pub own_events: u64,
     pub opened: Wall,
-    /// Patterns and the numbers of their subscriptions.
-    pub subscriptions: BTreeMap<Pattern, u32>,
+    /// What it is subscribed to.
+    pub subscriptions: BTreeMap<Pattern, Subscribed>,
+    /// The guaranteed subscriptions that it is a member of.
+    pub joined: Vec<Member>,
+    /// What whoever resumes it must show; none until it was told.
+    pub secret: Option<Secret>,
+    pub is_resumed: bool,
+    /// It waits to be resumed.
+    pub resuming: Option<Box<Resuming>>,
+    /// Another connection has it now.
+    pub is_surrendered: bool,
+    /// What is kept of it, once it was shut out.
+    pub last_record: Option<Box<SessionRecord>>,
     pub next_subscription: u32,
     pub bad_messages: u32,
     pub failed_credentials: u32,
@@ -39,6 +52,33 @@ pub(super) struct Session {
     /// Messages that wait until a signature's id is found to be new.
     pub held: Option<VecDeque<Held>>,
     bucket: Bucket,
+}
+
+/// What a connection that resumes waits with.
+#[derive(Debug)]
+pub(super) struct Resuming {
+    pub secret: Secret,
+    pub seen: Vec<(Box<str>, u64)>,
+    /// The command; none if it was asked for in the handshake.
+    pub ticket: Option<u64>,
+}
+
+/// A subscription of a session.
+#[derive(Clone, Debug)]
+pub(super) struct Subscribed {
+    /// Its number; of no meaning for a guaranteed one.
+    pub number: u32,
+    pub is_guaranteed: bool,
+    pub options: Options,
+}
+
+/// A guaranteed subscription that a session is a member of.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub id: ConsumerId,
+    pub key: ConsumerKey,
+    /// Its patterns, as far as this session asked for them.
+    pub patterns: Vec<Pattern>,
 }
 
 /// A message that waits its turn.
@@ -79,6 +119,12 @@ impl Session {
             own_events: 0,
             opened: now.wall,
             subscriptions: BTreeMap::new(),
+            joined: Vec::new(),
+            secret: None,
+            is_resumed: false,
+            resuming: None,
+            last_record: None,
+            is_surrendered: false,
             next_subscription: 0,
             bad_messages: 0,
             failed_credentials: 0,
@@ -89,6 +135,76 @@ impl Session {
             held: None,
             bucket: Bucket { tokens: rate.map_or(0.0, |rate| rate.burst), filled_at: now.mono },
         }
+    }
+
+    /// It is a member of a guaranteed subscription, for these patterns.
+    pub(super) fn join(&mut self, key: ConsumerKey, patterns: &[Pattern]) {
+        let id = key.id();
+        let number = match self.joined.iter().position(|member| member.id == id) {
+            Some(number) => number,
+            None => {
+                self.joined.push(Member { id, key, patterns: Vec::new() });
+                self.joined.len() - 1
+            }
+        };
+        let own = &mut self.joined[number].patterns;
+        for pattern in patterns {
+            if !own.contains(pattern) {
+                own.push(pattern.clone());
+            }
+        }
+        let is_unnamed = matches!(self.joined[number].key, ConsumerKey::Session(_));
+        for pattern in patterns.iter().filter(|_| is_unnamed) {
+            let subscribed = Subscribed { number: 0, is_guaranteed: true, options: Options::default() };
+            self.subscriptions.insert(pattern.clone(), subscribed);
+        }
+    }
+
+    /// The guaranteed subscriptions that it is a member of.
+    pub(super) fn consumers(&self) -> Vec<ConsumerId> {
+        self.joined.iter().map(|member| member.id).collect()
+    }
+
+    /// The names of the durable ones.
+    pub(super) fn durables(&self) -> impl Iterator<Item = &str> {
+        self.joined.iter().filter_map(|member| match &member.key {
+            ConsumerKey::Durable { name, .. } => Some(&**name),
+            ConsumerKey::Session(_) => None,
+        })
+    }
+
+    /// What is kept of it; nothing of who never showed who it is, or was never told how to come back.
+    pub(super) fn record(&self) -> Option<SessionRecord> {
+        if self.last_record.is_some() || self.name.is_empty() {
+            return None;
+        }
+        let best_effort = self.subscriptions.iter().filter(|(_, subscribed)| !subscribed.is_guaranteed);
+        Some(SessionRecord {
+            id: self.session_id.clone(),
+            identity: (&*self.name).into(),
+            secret: hash_of(self.secret.as_ref()?),
+            subscriptions: best_effort
+                .map(|(pattern, subscribed)| WrittenSubscription::new(pattern, &subscribed.options))
+                .collect(),
+            joined: self
+                .joined
+                .iter()
+                .map(|member| Joined {
+                    key: member.key.to_string(),
+                    patterns: member.patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+                })
+                .collect(),
+        })
+    }
+
+    /// Bytes of what is kept of it, about.
+    pub(super) fn weight(&self) -> usize {
+        let pattern = |pattern: &Pattern| pattern.as_str().len() + 32;
+        let filter =
+            |subscribed: &Subscribed| subscribed.options.filter.as_ref().map_or(0, |filter| filter.as_str().len());
+        let subscribed: usize = self.subscriptions.iter().map(|(of, with)| pattern(of) + filter(with)).sum();
+        let joined = self.joined.iter().map(|member| 128 + member.patterns.iter().map(pattern).sum::<usize>());
+        subscribed + joined.sum::<usize>()
     }
 
     /// Takes a token for one message; else says in how many milliseconds there is one.

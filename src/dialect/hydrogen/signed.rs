@@ -66,6 +66,22 @@ impl Hydrogen {
         if let Some(first) = held.pop_front() {
             self.go_on(conn, &first, result, now, out);
         }
+        self.take_held(conn, held, now, out);
+    }
+
+    /// A session is restored, or is not: the messages that waited for that are taken.
+    pub(super) fn release_held(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        if let Some(held) = self.sessions.of_mut(conn).and_then(|session| session.held.take()) {
+            self.take_held(conn, held, now, out);
+        }
+    }
+
+    fn take_held(&mut self, conn: ConnId, mut held: VecDeque<Held>, now: Now, out: &mut Outbox<Peer>) {
+        // The first may have begun another wait.
+        if let Some(again) = self.sessions.of_mut(conn).and_then(|session| session.held.as_mut()) {
+            again.append(&mut held);
+            return;
+        }
         while let Some(next) = held.pop_front() {
             self.take(conn, &next.text, next.read_at, now, out);
             if let Some(session) = self.sessions.of_mut(conn)

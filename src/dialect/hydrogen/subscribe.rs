@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use super::gather::{Gather, Kind};
 use super::reply::Meta;
+use super::session::Subscribed;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
-use crate::engine::channel::{Outcome, Subscribe};
+use crate::engine::channel::{Outcome, StartFrom, Subscribe};
 use crate::engine::outbound::Overflow;
 use crate::engine::topic::{Options, Pattern, SubKey, Target, TargetFlags};
 use crate::engine::work::Outbox;
 
 impl Hydrogen {
     /// The workers that hold a subscription.
-    fn holders(&self, pattern: &Pattern) -> Vec<WorkerId> {
+    pub(super) fn holders(&self, pattern: &Pattern) -> Vec<WorkerId> {
         if pattern.is_exact() {
             vec![self.owner(pattern.as_str())]
         } else {
@@ -32,17 +33,21 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) -> Outcome {
+        let Subscribe { patterns, options, from, guaranteed } = subscribe;
+        if let Some(guaranteed) = guaranteed {
+            return self.subscribe_guaranteed(meta, &patterns, &options, from, guaranteed, ticket, now, out);
+        }
         let conn = meta.conn;
         let mut answers = Vec::new();
         let mut first_refusal = None;
         let mut granted = 0;
         let mut waits = 0;
-        for pattern in &subscribe.patterns {
-            let answer = self.grant(conn, pattern).and_then(|(key, name)| {
+        for pattern in &patterns {
+            self.end_guaranteed(conn, pattern, now, out);
+            let answer = self.grant(conn, pattern, &options, false).and_then(|(key, name)| {
                 for worker in self.holders(pattern) {
                     if worker == self.worker {
-                        let options = subscribe.options.clone();
-                        self.subscribe_here(key, pattern, options, name.clone(), subscribe.from_last, now, out)?;
+                        self.subscribe_here(key, pattern, options.clone(), name.clone(), from, now, out)?;
                         continue;
                     }
                     let ticket = *ticket.get_or_insert_with(|| self.defer(meta, now));
@@ -51,9 +56,9 @@ impl Hydrogen {
                         ticket,
                         key,
                         pattern: pattern.clone(),
-                        options: subscribe.options.clone(),
+                        options: options.clone(),
                         identity: name.clone(),
-                        from_last: subscribe.from_last,
+                        from,
                     };
                     out.peers.push((worker, message));
                 }
@@ -66,11 +71,8 @@ impl Hydrogen {
                     answers.push(format!("{{\"topic\":{topic},\"granted\":true,\"guarantee\":\"at_most_once\"}}"))
                 }
                 Err(error) => {
-                    self.forget(conn, pattern, out);
-                    let mut text = Vec::new();
-                    error.write_json(&mut text);
-                    let text = String::from_utf8(text).unwrap_or_default();
-                    answers.push(format!("{{\"topic\":{topic},\"granted\":false,\"error\":{text}}}"));
+                    self.forget(conn, pattern, now, out);
+                    answers.push(refused(pattern, &error));
                     first_refusal.get_or_insert(error);
                 }
             }
@@ -80,6 +82,7 @@ impl Hydrogen {
         {
             return Outcome::Failed(error);
         }
+        self.mark_session(conn, now);
         let data: Box<str> = format!("{{\"topics\":[{}]}}", answers.join(",")).into();
         let waiting = ticket.filter(|_| waits > 0).and_then(|ticket| self.pending.of_mut(ticket));
         match waiting {
@@ -93,8 +96,15 @@ impl Hydrogen {
 
     /// Whether the session may have this subscription, and its name; one that it has already
     /// keeps its number, and gets the new options.
-    fn grant(&mut self, conn: ConnId, pattern: &Pattern) -> Result<(SubKey, Arc<str>), Error> {
+    pub(super) fn grant(
+        &mut self,
+        conn: ConnId,
+        pattern: &Pattern,
+        options: &Options,
+        is_guaranteed: bool,
+    ) -> Result<(SubKey, Arc<str>), Error> {
         let most = self.settings.subscriptions_max;
+        let bytes = (!self.settings.session_ttl.is_zero()).then_some(self.settings.session_bytes_max);
         let Some(session) = self.sessions.of_mut(conn) else {
             return Err(Error::new(Code::Unavailable, "the session is over"));
         };
@@ -102,14 +112,26 @@ impl Hydrogen {
         if !may {
             return Err(Error::new(Code::Forbidden, "this identity may not subscribe to this"));
         }
-        let number = match session.subscriptions.get(pattern) {
-            Some(number) => *number,
-            None if session.subscriptions.len() >= most => {
+        let is_many = session.subscriptions.len() + session.joined.len() >= most;
+        let is_much = bytes.is_some_and(|most| session.weight() >= most);
+        let number = match session.subscriptions.get_mut(pattern) {
+            Some(known) if is_guaranteed => known.number,
+            Some(known) => {
+                known.options = options.clone();
+                known.number
+            }
+            None if is_many => {
                 return Err(Error::new(Code::TooLarge, "the connection has as many subscriptions as it may"));
             }
+            None if is_much => {
+                return Err(Error::new(Code::TooLarge, "the session has as much to be kept as it may"));
+            }
+            None if is_guaranteed => 0,
             None => {
                 session.next_subscription += 1;
-                session.subscriptions.insert(pattern.clone(), session.next_subscription);
+                let number = session.next_subscription;
+                let subscribed = Subscribed { number, is_guaranteed: false, options: options.clone() };
+                session.subscriptions.insert(pattern.clone(), subscribed);
                 self.counters.inc(Metric::SUBSCRIPTIONS_MADE);
                 session.next_subscription
             }
@@ -125,24 +147,29 @@ impl Hydrogen {
         pattern: &Pattern,
         options: Options,
         identity: Arc<str>,
-        from_last: bool,
+        from: StartFrom,
         now: Now,
         out: &mut Outbox<Peer>,
     ) -> Result<(), Error> {
         let filter = options.filter.clone();
         let target = Target { conn: key.conn, flags: replay_flags(&options) };
         self.topics.subscribe(key, pattern, options, identity)?;
-        if from_last {
+        if from == StartFrom::Last {
             self.send_retained(target, pattern, filter.as_deref(), now, out);
         }
         Ok(())
     }
 
     /// Ends a session's subscription, wherever it is held. Returns whether there was one.
-    pub(super) fn forget(&mut self, conn: ConnId, pattern: &Pattern, out: &mut Outbox<Peer>) -> bool {
-        let Some(number) = self.sessions.of_mut(conn).and_then(|session| session.subscriptions.remove(pattern)) else {
+    pub(super) fn forget(&mut self, conn: ConnId, pattern: &Pattern, now: Now, out: &mut Outbox<Peer>) -> bool {
+        let Some(session) = self.sessions.of_mut(conn) else { return false };
+        let Some(Subscribed { number, is_guaranteed, .. }) = session.subscriptions.get(pattern).cloned() else {
             return false;
         };
+        if is_guaranteed {
+            return self.end_guaranteed(conn, pattern, now, out);
+        }
+        session.subscriptions.remove(pattern);
         self.counters.inc(Metric::SUBSCRIPTIONS_ENDED);
         let key = SubKey { conn, number };
         for worker in self.holders(pattern) {
@@ -156,16 +183,31 @@ impl Hydrogen {
     }
 
     /// Ends subscriptions; the answer says which there were.
-    pub(super) fn unsubscribe(&mut self, conn: ConnId, patterns: &[Pattern], out: &mut Outbox<Peer>) -> Outcome {
+    pub(super) fn unsubscribe(
+        &mut self,
+        conn: ConnId,
+        patterns: &[Pattern],
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) -> Outcome {
         let rows: Vec<serde_json::Value> = patterns
             .iter()
             .map(|pattern| {
-                let was = self.forget(conn, pattern, out);
+                let was = self.forget(conn, pattern, now, out);
                 serde_json::json!({"topic": pattern.as_str(), "was_subscribed": was})
             })
             .collect();
+        self.mark_session(conn, now);
         Outcome::json(&serde_json::json!({ "topics": rows }))
     }
+}
+
+/// What is answered for a pattern that is refused.
+pub(super) fn refused(pattern: &Pattern, error: &Error) -> String {
+    let mut text = Vec::new();
+    error.write_json(&mut text);
+    let (topic, text) = (serde_json::json!(pattern.as_str()), String::from_utf8(text).unwrap_or_default());
+    format!("{{\"topic\":{topic},\"granted\":false,\"error\":{text}}}")
 }
 
 /// How retained events go out. They are no newer than what waits already, so that they take no

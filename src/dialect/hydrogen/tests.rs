@@ -106,6 +106,12 @@ impl Scene {
             topic_idle: s(60),
             ping: s(30),
             idle: s(60),
+            delivery: DeliverySettings::default(),
+            session_ttl: Duration::ZERO,
+            sessions_max: 1000,
+            session_bytes_max: 256 * 1024,
+            topic_rules: Arc::from([]),
+            log_retention: Arc::default(),
             limits: "{}".into(),
         };
         let shard = Hydrogen::new(Parts {
@@ -120,6 +126,7 @@ impl Scene {
             bounds: Bounds::default(),
             seed: [7; 32],
             started: now,
+            image: Arc::default(),
         });
         Scene { shard, late, completions, out: Outbox::new(1), now }
     }
@@ -136,6 +143,7 @@ impl Scene {
             address: format!("{HERE}:1000").parse().unwrap(),
             protocol: None,
             access_version,
+            resume: None,
         };
         self.shard.on_open(&opening, self.now, &mut self.out);
     }
@@ -260,10 +268,10 @@ fn deadlines_of_sessions_do_not_pile_up() {
         assert_eq!(scene.answers(), ["ok"]);
         assert_eq!(scene.shard.timers.len(), 1);
     }
-    scene.shard.on_closed(conn(0), &mut scene.out);
+    scene.shard.on_closed(conn(0), scene.now, &mut scene.out);
     assert_eq!(scene.shard.timers.len(), 0);
     scene.open(1, None, 0);
-    scene.shard.on_closed(conn(1), &mut scene.out);
+    scene.shard.on_closed(conn(1), scene.now, &mut scene.out);
     assert_eq!(scene.shard.poll_timeout(), None);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::consumer_id::ConsumerId;
 use super::session::Session;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason};
@@ -17,8 +18,13 @@ pub(super) enum Timer {
     Authenticate(ConnId),
     /// Commands that are still under way while the server stops are answered.
     Drain,
-    /// Idle topics and expired retained values are looked for.
+    /// Idle topics, expired retained values, logs that hold too much and sessions that nobody came
+    /// back for are looked for.
     Sweep,
+    /// Cursors and sessions that changed are written down.
+    Save,
+    /// An ack is late, or a rest is over.
+    Consumer(ConsumerId),
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +38,7 @@ impl Timers {
         self.armed.insert((at, timer));
     }
 
-    fn cancel(&mut self, at: Mono, timer: Timer) {
+    pub(super) fn cancel(&mut self, at: Mono, timer: Timer) {
         self.armed.remove(&(at, timer));
     }
 
@@ -92,10 +98,18 @@ impl Hydrogen {
                         self.finish(ticket, Err(Error::new(Code::Draining, "the server is stopping")), now, out);
                     }
                 }
+                Timer::Save => self.save_dirty(now, out),
+                Timer::Consumer(id) => self.on_consumer_time(id, now, out),
                 Timer::Sweep => {
                     let swept = self.topics.sweep(now.mono, self.settings.topic_idle, SWEEP_BUDGET);
                     self.counters.add(Metric::TOPICS_ENDED, swept.topics as u64);
-                    self.timers.sweeps = self.topics.counts().topics > 0;
+                    self.sweep_logs(now, out);
+                    self.expire_sessions(now, out);
+                    self.expire_durables(now, out);
+                    self.timers.sweeps = self.topics.counts().topics > 0
+                        || self.logs.len() > 0
+                        || self.kept.len() > 0
+                        || self.consumers.len() > 0;
                     if self.timers.sweeps {
                         self.timers.set(now.mono.after(SWEEP_INTERVAL), Timer::Sweep);
                     }
@@ -148,7 +162,7 @@ impl Hydrogen {
         session.expiry_at = None;
         let Some(identity) = &session.identity else { return };
         if identity.is_expired(now.wall) {
-            self.shut_out(conn, Reason::CredentialExpired, "the credential is expired", out);
+            self.shut_out(conn, Reason::CredentialExpired, "the credential is expired", now, out);
         } else {
             self.arm_expiry(conn, now);
         }

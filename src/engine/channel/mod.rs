@@ -9,7 +9,9 @@ mod late;
 mod requests;
 
 pub use late::{CompletionSink, Emitter, EventSink, Responder};
-pub use requests::{Disconnect, List, Page, Publish, Subscribe};
+pub use requests::{
+    Disconnect, Guaranteed, Letters, LettersOf, List, Page, Publish, Resume, Since, StartFrom, Subscribe,
+};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,8 +133,14 @@ pub trait Session {
     fn unsubscribe(&mut self, patterns: &[Pattern]) -> Outcome;
     /// Publishes as the caller.
     fn publish(&mut self, publish: Publish<'_>) -> Outcome;
-    /// The events that a topic keeps, those after an offset.
-    fn history(&mut self, topic: &str, since: Option<u64>) -> Outcome;
+    /// Ends a durable subscription of the caller's identity, for all its connections.
+    fn unsubscribe_durable(&mut self, name: &str) -> Outcome;
+    /// Takes up an earlier session of the caller's identity.
+    fn resume(&mut self, resume: Resume) -> Outcome;
+    /// Events that were given up.
+    fn letters(&mut self, letters: Letters) -> Outcome;
+    /// The events that a topic keeps, so many at most.
+    fn history(&mut self, topic: &str, since: Since, limit: usize) -> Outcome;
     /// Who is subscribed to a topic.
     fn presence(&mut self, topic: &str, page: Page) -> Outcome;
     /// One page of an admin list.

@@ -288,6 +288,7 @@ impl Connection {
             address: self.address,
             protocol: admission.protocol,
             access_version: cx.access.version,
+            resume: admission.resume,
         };
         cx.submit(self.id, Item::Open(Box::new(opening)));
         // A client may send its first frames right behind the request.

@@ -7,7 +7,9 @@ use super::settings::Origins;
 use super::{Connection, Cx, Settings};
 use crate::base::{DialectId, Metric};
 use crate::engine::auth::{Identity, Permissions};
-use crate::engine::http::{Head, Presented, Refusal, Upgrade, check_upgrade, presented, write_switching};
+use crate::engine::http::{
+    Head, Presented, Refusal, ResumeClaim, Upgrade, check_upgrade, presented, resume_claim, write_switching,
+};
 
 impl Connection {
     /// A wrong credential came in band: the address is held to account as for one in a handshake.
@@ -30,6 +32,7 @@ pub(super) struct Admission {
     pub dialect: DialectId,
     pub identity: Option<Arc<Identity>>,
     pub protocol: Option<Arc<str>>,
+    pub resume: Option<Box<ResumeClaim>>,
 }
 
 /// When clients that meet a full or stopping server are asked to come back, in milliseconds.
@@ -64,7 +67,8 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
     }
     let mut answer = Vec::with_capacity(192);
     write_switching(&upgrade, protocol.as_deref(), None, &mut answer);
-    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol })))
+    let resume = resume_claim(head, cx.settings.query_key).map(Box::new);
+    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol, resume })))
 }
 
 fn everything_but_admin() -> Permissions {

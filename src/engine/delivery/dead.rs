@@ -78,4 +78,9 @@ impl Outcome {
             Outcome::Rejected => "rejected",
         }
     }
+
+    /// Reads what [`Outcome::as_str`] gave.
+    pub fn parse(text: &str) -> Option<Outcome> {
+        [Outcome::TimedOut, Outcome::Disconnected, Outcome::Rejected].into_iter().find(|one| one.as_str() == text)
+    }
 }

@@ -85,6 +85,12 @@ impl<T: Copy + Ord> Interest<T> {
         matching
     }
 
+    /// Changes whenever a wildcard comes or goes. What was found for a topic holds as long as this
+    /// does not change, and no exact pattern of the topic comes or goes.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Whether nobody is interested in anything.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.wild.is_empty()

@@ -97,7 +97,7 @@ fn in_query(query: &str) -> Presented {
 }
 
 /// `%XX` is decoded; `+` is itself.
-fn percent_decoded(value: &str) -> Option<String> {
+pub(super) fn percent_decoded(value: &str) -> Option<String> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, tail @ ..] = rest {

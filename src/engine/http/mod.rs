@@ -14,6 +14,7 @@ pub mod head;
 pub mod headers;
 pub mod method;
 pub mod refusal;
+mod resume;
 mod target;
 pub mod upgrade;
 
@@ -25,4 +26,5 @@ pub use head::{Head, HeadEnd, HeadLimits, find_end, parse_head};
 pub use headers::Headers;
 pub use method::{Method, Version};
 pub use refusal::{Coding, Refusal};
+pub use resume::{ResumeClaim, resume_claim};
 pub use upgrade::{Upgrade, check_upgrade};

@@ -107,6 +107,17 @@ pub enum Damage {
     },
 }
 
+impl Damage {
+    /// Its place among the values of the metric label `kind`: events, value, file.
+    pub fn kind(&self) -> usize {
+        match self {
+            Damage::Events { .. } => 0,
+            Damage::Value { .. } => 1,
+            Damage::File { .. } => 2,
+        }
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

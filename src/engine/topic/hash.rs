@@ -18,7 +18,7 @@ pub fn owner(topic: &str, workers: usize) -> WorkerId {
 
 /// Hashes names under a secret seed, so that nobody can choose names that collide.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::engine) struct Seeded(pub u64);
+pub struct Seeded(pub u64);
 
 impl BuildHasher for Seeded {
     type Hasher = DefaultHasher;

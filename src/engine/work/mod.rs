@@ -10,8 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::auth::{Access, Identity};
-use super::http::Answer;
+use super::http::{Answer, ResumeClaim};
 use super::outbound::{Dropped, EventFrame};
+use super::store;
 use super::topic::Target;
 use crate::base::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use crate::base::{ConnId, DialectId, Error, Mono, Now, Reason, WorkerId};
@@ -97,6 +98,8 @@ pub struct Opening {
     pub protocol: Option<Arc<str>>,
     /// The access snapshot that it was judged by.
     pub access_version: u64,
+    /// The session that it wants back.
+    pub resume: Option<Box<ResumeClaim>>,
 }
 
 /// What a worker tells a reactor to do.
@@ -240,12 +243,19 @@ pub struct Outbox<P> {
     pub peers: Vec<(WorkerId, P)>,
     /// Requests to the keeper of the access snapshot.
     pub controls: Vec<Control>,
+    /// Requests to the store.
+    pub store: Vec<store::Request>,
 }
 
 impl<P> Outbox<P> {
     /// An outbox for so many reactors.
     pub fn new(reactors: usize) -> Outbox<P> {
-        Outbox { orders: (0..reactors).map(|_| Vec::new()).collect(), peers: Vec::new(), controls: Vec::new() }
+        Outbox {
+            orders: (0..reactors).map(|_| Vec::new()).collect(),
+            peers: Vec::new(),
+            controls: Vec::new(),
+            store: Vec::new(),
+        }
     }
 
     /// Puts an order where its connection lives.
@@ -257,7 +267,10 @@ impl<P> Outbox<P> {
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.orders.iter().all(Vec::is_empty) && self.peers.is_empty() && self.controls.is_empty()
+        self.orders.iter().all(Vec::is_empty)
+            && self.peers.is_empty()
+            && self.controls.is_empty()
+            && self.store.is_empty()
     }
 }
 
@@ -275,6 +288,8 @@ pub trait Shard: Send {
     fn on_completion(&mut self, completion: Completion, now: Now, out: &mut Outbox<Self::Peer>);
     /// An event that a channel emits.
     fn on_emission(&mut self, emission: Emission, now: Now, out: &mut Outbox<Self::Peer>);
+    /// What the store says.
+    fn on_store(&mut self, event: &store::StoreEvent, now: Now, out: &mut Outbox<Self::Peer>);
     /// Something that concerns every worker.
     fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Self::Peer>);
     /// When [`Shard::on_timeout`] wants to be called.

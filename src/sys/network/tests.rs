@@ -8,7 +8,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::*;
 use crate::base::{ConnId, Now, WorkerId};
 use crate::engine::auth::{Identity, Target};
-use crate::engine::channel::{CompletionSink, Disconnect, EventSink, List, Page, Publish, Subscribe};
+use crate::engine::channel::{
+    CompletionSink, Disconnect, EventSink, Letters, List, Page, Publish, Resume, Since, Subscribe,
+};
 use crate::engine::topic::Pattern;
 use crate::engine::wire::Raw;
 use crate::engine::work::{Completion, Emission};
@@ -112,7 +114,16 @@ impl Session for Caller {
     fn publish(&mut self, _: Publish<'_>) -> Outcome {
         unreachable!("the channel only looks")
     }
-    fn history(&mut self, _: &str, _: Option<u64>) -> Outcome {
+    fn unsubscribe_durable(&mut self, _: &str) -> Outcome {
+        unreachable!("the channel only looks")
+    }
+    fn resume(&mut self, _: Resume) -> Outcome {
+        unreachable!("the channel only looks")
+    }
+    fn letters(&mut self, _: Letters) -> Outcome {
+        unreachable!("the channel only looks")
+    }
+    fn history(&mut self, _: &str, _: Since, _: usize) -> Outcome {
         unreachable!("the channel only looks")
     }
     fn presence(&mut self, _: &str, _: Page) -> Outcome {

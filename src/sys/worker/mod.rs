@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerReceiver, WorkerSender};
 use crate::base::{Counters, Metric, WorkerId};
+use crate::engine::store;
 use crate::engine::work::{Batch, Control, Outbox, Shard};
 
 /// How long a worker waits before it tries a full queue again.
@@ -21,6 +22,9 @@ const MESSAGES_PER_TURN: usize = 256;
 
 /// Takes what a shard asks of the keeper of the access snapshot. Returns it if there is no room.
 pub type ControlSink = Box<dyn Fn(WorkerId, Control) -> Result<(), Control> + Send>;
+
+/// Takes what a shard asks of the store. Returns it if there is no room.
+pub type StoreSink = Box<dyn Fn(Vec<store::Request>) -> Result<(), Vec<store::Request>> + Send>;
 
 /// What a worker is made of.
 pub struct Parts<S: Shard> {
@@ -36,6 +40,8 @@ pub struct Parts<S: Shard> {
     pub workers: Vec<WorkerSender<S::Peer>>,
     /// Where control requests go.
     pub controls: ControlSink,
+    /// Where store requests go.
+    pub store: StoreSink,
     /// This thread's counters.
     pub counters: Arc<Counters>,
     /// Raised with every turn: whoever looks at it twice knows whether the thread lives.
@@ -114,6 +120,11 @@ impl<S: Shard> Worker<S> {
             ToWorker::Peer(from, message) => self.guarded(|shard, out| shard.on_peer(from, message, now, out)),
             ToWorker::Completion(completion) => self.guarded(|shard, out| shard.on_completion(completion, now, out)),
             ToWorker::Emission(emission) => self.guarded(|shard, out| shard.on_emission(emission, now, out)),
+            ToWorker::Store(events) => {
+                for event in &events {
+                    self.guarded(|shard, out| shard.on_store(event, now, out));
+                }
+            }
             ToWorker::Notice(notice) => self.guarded(|shard, out| shard.on_notice(&notice, now, out)),
             ToWorker::Stop => self.stop = true,
         }
@@ -178,6 +189,13 @@ impl<S: Shard> Worker<S> {
         }
         all &= kept.is_empty();
         self.out.peers = kept;
+        if !self.out.store.is_empty()
+            && let Err(back) = (self.parts.store)(std::mem::take(&mut self.out.store))
+        {
+            // The shard bounds what it has asked and not heard of.
+            self.out.store = back;
+            all = false;
+        }
         let mut controls = std::mem::take(&mut self.out.controls).into_iter();
         while let Some(control) = controls.next() {
             if let Err(back) = (self.parts.controls)(self.parts.id, control) {

@@ -3,6 +3,7 @@ use std::time::Instant;
 use super::*;
 use crate::base::counters::Registry;
 use crate::base::{ConnId, Mono, Now};
+use crate::engine::store::StoreEvent;
 use crate::engine::work::{Completion, Emission, Notice, Order};
 use crate::sys::mailbox::{ReactorReceiver, reactor_mailbox, worker_mailbox};
 
@@ -21,6 +22,7 @@ impl Shard for Counting {
     fn on_batch(&mut self, _: &Batch, _: Now, _: &mut Outbox<()>) {}
     fn on_peer(&mut self, _: WorkerId, (): (), _: Now, _: &mut Outbox<()>) {}
     fn on_completion(&mut self, _: Completion, _: Now, _: &mut Outbox<()>) {}
+    fn on_store(&mut self, _: &StoreEvent, _: Now, _: &mut Outbox<()>) {}
     fn on_notice(&mut self, _: &Notice, _: Now, _: &mut Outbox<()>) {}
     fn poll_timeout(&self) -> Option<Mono> {
         None
@@ -50,6 +52,7 @@ fn scene() -> Scene {
         reactors: vec![reactor.clone()],
         workers: vec![queue.clone()],
         controls: Box::new(|_, _| Ok(())),
+        store: Box::new(|_| Ok(())),
         counters: Registry::default().register(),
         beat: beat.clone(),
         clock: Clock::default(),

@@ -2,8 +2,8 @@
 //!
 //! An event that several subscriptions of a connection wait for is acked for all of them at once.
 
+use super::super::consumer_id::ConsumerId;
 use super::super::{Hydrogen, Peer};
-use super::ConsumerId;
 use crate::base::{ConnId, Metric, Now};
 use crate::engine::topic::Epoch;
 use crate::engine::wire;
@@ -18,6 +18,8 @@ pub enum AckOf {
     Through(Box<str>, u64),
     /// One event, refused for good.
     Reject(AckedEvent, Box<str>),
+    /// Who comes back has seen everything of a topic, up to and including an offset.
+    Seen(Box<str>, u64),
 }
 
 /// An event that an ack names.
@@ -78,9 +80,9 @@ impl Hydrogen {
                 AckOf::Through(topic, offset) => {
                     through += held.consumer.ack_through(conn, topic, *offset, &mut effects);
                 }
+                AckOf::Seen(topic, offset) => through += held.consumer.seen(topic, *offset, &mut effects),
                 AckOf::Reject(event, reason) => {
-                    event.is_found |=
-                        held.consumer.reject(conn, event.epoch, event.offset, reason, now, &mut effects);
+                    event.is_found |= held.consumer.reject(conn, event.epoch, event.offset, reason, now, &mut effects);
                 }
             }
             self.carry_out(id, effects, now, out);
@@ -97,6 +99,7 @@ impl Hydrogen {
                 (found, events.len() - found)
             }
             AckOf::Through(..) => (through, usize::from(through == 0)),
+            AckOf::Seen(..) => (through, 0),
             AckOf::Reject(event, _) => (0, usize::from(!event.is_found)),
         };
         self.counters.add(Metric::ACKS_TAKEN, taken as u64);

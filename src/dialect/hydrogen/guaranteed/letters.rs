@@ -3,144 +3,16 @@
 //! A letter is on the disk before its event counts as done. It is kept under its subscription's
 //! key and the event's number, so that burying it twice makes one letter.
 
-use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
-use serde::{Deserialize, Serialize};
 
-use super::super::log::Asked;
+use super::super::asked::Asked;
+use super::super::consumer_id::ConsumerId;
+use super::super::letter::{Letter, key_of, parse_key};
 use super::super::{Hydrogen, Peer};
-use super::{ConsumerId, ConsumerKey};
-use crate::base::{ConnId, Metric, Now, Wall};
-use crate::engine::channel::LettersOf;
-use crate::engine::delivery::{Attempt, DeadLetter, DeadReason, Outcome};
-use crate::engine::store::{Answer, Level, Op, Read, Record, Seq, StoreError, Table, Write};
-use crate::engine::topic::Epoch;
+use crate::base::{Metric, Now};
+use crate::engine::delivery::DeadLetter;
+use crate::engine::store::{Answer, Level, Op, Read, Seq, StoreError, Table, Write};
 use crate::engine::work::Outbox;
-
-/// A dead letter as it is kept and shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in super::super) struct Letter {
-    pub id: String,
-    topic: String,
-    event: String,
-    offset: u64,
-    published: String,
-    died: String,
-    reason: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    text: String,
-    subscription: Option<String>,
-    session: Option<String>,
-    identity: Option<String>,
-    deliveries: u32,
-    attempts: Vec<Tried>,
-    payload: Box<serde_json::value::RawValue>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Tried {
-    at: String,
-    outcome: String,
-    connection: String,
-}
-
-pub(super) fn key_of(key: &ConsumerKey, seq: Seq) -> String {
-    format!("{key}#{:016x}", seq.0)
-}
-
-/// The subscription and the event of a letter's key.
-pub(super) fn parse_key(text: &str) -> Option<(ConsumerKey, Seq)> {
-    let (key, seq) = text.rsplit_once('#')?;
-    Some((ConsumerKey::parse(key)?, Seq(u64::from_str_radix(seq, 16).ok()?)))
-}
-
-impl Letter {
-    fn of(key: &ConsumerKey, letter: &DeadLetter, record: &Record, died: Wall) -> Option<Letter> {
-        let (subscription, session, identity) = match key {
-            ConsumerKey::Session(session) => (None, Some(session.to_string()), None),
-            ConsumerKey::Durable { identity, name } => (Some(name.to_string()), None, Some(identity.to_string())),
-        };
-        let text = match &letter.reason {
-            DeadReason::Rejected(text) => text.to_string(),
-            DeadReason::AttemptsExhausted => String::new(),
-        };
-        let tried = |attempt: &Attempt| Tried {
-            at: attempt.at.to_string(),
-            outcome: attempt.outcome.as_str().to_owned(),
-            connection: attempt.conn.to_string(),
-        };
-        Some(Letter {
-            id: key_of(key, letter.seq),
-            topic: letter.topic.to_string(),
-            event: format!("{}-{}", letter.epoch, letter.offset),
-            offset: letter.offset,
-            published: record.time.to_string(),
-            died: died.to_string(),
-            reason: letter.reason.as_str().to_owned(),
-            text,
-            subscription,
-            session,
-            identity,
-            deliveries: letter.deliveries,
-            attempts: letter.history.iter().map(tried).collect(),
-            payload: serde_json::from_slice(&record.payload).ok()?,
-        })
-    }
-
-    pub(super) fn read(bytes: &[u8]) -> Option<Letter> {
-        serde_json::from_slice(bytes).ok()
-    }
-
-    pub(super) fn is_of(&self, of: &LettersOf) -> bool {
-        of.subscription.as_ref().is_none_or(|name| self.subscription.as_ref() == Some(name))
-            && of.identity.as_ref().is_none_or(|name| self.identity.as_ref() == Some(name))
-            && of.topic.as_ref().is_none_or(|topic| self.topic == *topic)
-    }
-
-    fn place(&self) -> Option<(Epoch, u64)> {
-        let (epoch, _) = self.event.split_once('-')?;
-        Some((Epoch::parse(epoch)?, self.offset))
-    }
-
-    /// The event that it holds.
-    fn record(&self, seq: Seq) -> Option<Record> {
-        let (epoch, offset) = self.place()?;
-        Some(Record {
-            seq,
-            topic: self.topic.as_str().into(),
-            epoch,
-            offset,
-            time: Wall::parse(&self.published)?,
-            expires: None,
-            payload: Bytes::copy_from_slice(self.payload.get().as_bytes()),
-        })
-    }
-
-    pub(super) fn dead(&self, seq: Seq) -> Option<DeadLetter> {
-        let record = self.record(seq)?;
-        let tried = |tried: &Tried| {
-            Some(Attempt {
-                at: Wall::parse(&tried.at)?,
-                conn: tried.connection.parse::<ConnId>().ok()?,
-                outcome: Outcome::parse(&tried.outcome)?,
-            })
-        };
-        let reason = match self.reason.as_str() {
-            "rejected" => DeadReason::Rejected(self.text.as_str().into()),
-            _ => DeadReason::AttemptsExhausted,
-        };
-        Some(DeadLetter {
-            seq,
-            topic: record.topic.clone(),
-            epoch: record.epoch,
-            offset: record.offset,
-            weight: record.weight(),
-            reason,
-            deliveries: self.deliveries,
-            history: self.attempts.iter().filter_map(tried).collect(),
-        })
-    }
-}
 
 impl Hydrogen {
     /// A consumer gives an event up: its payload is fetched, and the letter written.
@@ -210,12 +82,7 @@ impl Hydrogen {
             self.store.ask(Asked::OldestLetter(id), scan, out);
         }
         let value = serde_json::to_vec(letter).unwrap_or_default().into();
-        let write = Write::Put {
-            table: Table::DeadLetters,
-            key: letter.id.as_str().into(),
-            value,
-            level: Level::Disk,
-        };
+        let write = Write::Put { table: Table::DeadLetters, key: letter.id.as_str().into(), value, level: Level::Disk };
         self.store.ask(Asked::Buried(id, seq), Op::Write(write), out);
     }
 

@@ -3,67 +3,18 @@
 
 use bytes::Bytes;
 
-use super::super::log::{Asked, Reply};
+use super::super::asked::Asked;
+use super::super::consumer_id::ConsumerId;
+use super::super::letter::{Letter, LettersAsk, LettersPeer, parse_key};
+use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
-use super::ConsumerId;
-use super::letters::{Letter, parse_key};
 use crate::base::{Code, Error, Now};
-use crate::engine::channel::{Letters, LettersOf};
-use crate::engine::store::{Answer, Level, Op, Seq, StoreError, Table, Write};
+use crate::engine::channel::Letters;
+use crate::engine::store::{Answer, Level, Op, StoreError, Table, Write};
 use crate::engine::work::Outbox;
 
 /// Letters read at a time.
 const PAGE: usize = 128;
-
-/// A command about dead letters, under way.
-#[derive(Debug)]
-pub(in super::super) struct LettersAsk {
-    letters: Letters,
-    reply: Reply,
-    /// Letters of a list so far.
-    rows: Vec<Letter>,
-    /// Letters replayed or discarded so far.
-    count: usize,
-    /// Ids that are still to be looked at.
-    ids: Vec<String>,
-}
-
-/// What is asked of the home of letters.
-#[derive(Debug)]
-pub enum LettersPeer {
-    /// Deliver this one again.
-    Replay(Seq, Bytes),
-    /// This one was forgotten.
-    Discarded,
-}
-
-impl LettersAsk {
-    fn of(&self) -> &LettersOf {
-        const ALL: &LettersOf = &LettersOf { subscription: None, identity: None, topic: None };
-        match &self.letters {
-            Letters::List { of, .. } | Letters::ReplayAll(of) | Letters::DiscardAll(of) => of,
-            Letters::Replay(_) | Letters::Discard(_) => ALL,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        matches!(&self.letters, Letters::List { limit, .. } if self.rows.len() > *limit)
-    }
-
-    fn answer(mut self) -> Box<str> {
-        let answer = match &self.letters {
-            Letters::List { limit, .. } => {
-                let more = self.rows.len() > *limit;
-                self.rows.truncate(*limit);
-                let next = self.rows.last().filter(|_| more).map(|letter| letter.id.clone());
-                serde_json::json!({"items": self.rows, "next": next})
-            }
-            Letters::Replay(_) | Letters::ReplayAll(_) => serde_json::json!({"replayed": self.count}),
-            Letters::Discard(_) | Letters::DiscardAll(_) => serde_json::json!({"discarded": self.count}),
-        };
-        answer.to_string().into()
-    }
-}
 
 impl Hydrogen {
     /// A command about dead letters.

@@ -4,79 +4,25 @@
 //! for it; then its home, which writes it down and takes the connection as a member. Then the
 //! client is answered, and only then events go out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::asked::Asked;
+use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::gather::{Gather, Kind, Part};
-use super::super::log::{Asked, Reply};
+use super::super::making::{Make, Making, Place, Saving, Wanted};
+use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
-use super::{ConsumerId, ConsumerKey};
 use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
-use crate::engine::channel::From;
+use crate::engine::channel::StartFrom;
 use crate::engine::delivery::{Consumer, Selector, Settings};
-use crate::engine::store::{Level, Op, Seq, Table, Write};
-use crate::engine::topic::{Filter, Pattern};
+use crate::engine::store::{Answer, Level, Op, Read, Seq, StoreError, Table, Write};
+use crate::engine::topic::{Epoch, Pattern};
 use crate::engine::work::Outbox;
-
-/// A pattern of a guaranteed subscription, and where it begins.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// The topics.
-    pub pattern: Pattern,
-    /// What must hold for the payload.
-    pub filter: Option<Arc<Filter>>,
-    /// Where it begins.
-    pub place: Place,
-}
-
-/// Where a guaranteed subscription begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// With what is published from now on.
-    New,
-    /// Behind this event.
-    Behind(Seq),
-}
-
-/// A guaranteed subscription to be made, or extended, or joined.
-#[derive(Clone, Debug)]
-pub struct Make {
-    /// Its name.
-    pub key: ConsumerKey,
-    /// Who joins.
-    pub conn: ConnId,
-    /// What it is to have, beside what it has.
-    pub wanted: Vec<Wanted>,
-    /// Events that may be in flight.
-    pub window: Option<usize>,
-    /// Until an event that was not acknowledged is sent again.
-    pub ack_timeout: Option<Duration>,
-}
-
-/// A command that is making one.
-#[derive(Debug)]
-pub(in super::super) struct Making {
-    pub make: Make,
-    pub from: From,
-    /// Where the topics' owners say that it begins.
-    pub places: BTreeMap<Pattern, Seq>,
-    /// What is answered in the end.
-    pub answer: Box<str>,
-}
-
-/// What is being written down before somebody is answered.
-#[derive(Debug)]
-pub(in super::super) struct Saving {
-    pub id: ConsumerId,
-    pub conn: ConnId,
-    pub is_new: bool,
-    pub reply: Reply,
-}
 
 impl Hydrogen {
     /// How a subscription of this server delivers.
-    pub(super) fn consumer_settings(&self, window: Option<usize>, ack_timeout: Option<Duration>) -> Settings {
+    pub(in super::super) fn consumer_settings(&self, window: Option<usize>, ack_timeout: Option<Duration>) -> Settings {
         let delivery = &self.settings.delivery;
         Settings {
             window: window.unwrap_or(delivery.window).clamp(1, delivery.window_max),
@@ -118,7 +64,7 @@ impl Hydrogen {
         &mut self,
         id: ConsumerId,
         pattern: Pattern,
-        from: From,
+        from: StartFrom,
         reply: Reply,
         now: Now,
         out: &mut Outbox<Peer>,
@@ -126,14 +72,45 @@ impl Hydrogen {
         self.show_interest(&pattern, id);
         let log = self.logs.of(pattern.as_str()).map(|log| (log.epoch, log.committed));
         let read = match (from, log) {
-            (From::All, _) => return self.part(reply, Part::Place(pattern, Some(Seq(0))), now, out),
-            (From::New, _) | (From::Last | From::Offset(_) | From::Time(_), None) => {
+            (StartFrom::All, _) => return self.part(reply, Part::Place(pattern, Some(Seq(0))), now, out),
+            (StartFrom::New, _) | (StartFrom::Last | StartFrom::Offset(_) | StartFrom::Time(_), None) => {
                 return self.part(reply, Part::Place(pattern, None), now, out);
             }
-            (From::Last, Some((epoch, last))) => self.place_read(&pattern, epoch, From::Offset(last.saturating_sub(1))),
+            (StartFrom::Last, Some((epoch, last))) => {
+                self.place_read(&pattern, epoch, StartFrom::Offset(last.saturating_sub(1)))
+            }
             (from, Some((epoch, _))) => self.place_read(&pattern, epoch, from),
         };
         self.store.ask(Asked::Place { pattern, reply }, Op::Read(read), out);
+    }
+
+    fn place_read(&self, pattern: &Pattern, epoch: Epoch, from: StartFrom) -> Read {
+        let topic: Arc<str> = pattern.as_str().into();
+        let (limit, bytes) = (1, 1);
+        match from {
+            StartFrom::Time(since) => Read::Time { topic, epoch, since, limit, bytes },
+            StartFrom::Offset(after) => Read::Offset { topic, epoch, after, limit, bytes },
+            StartFrom::New | StartFrom::Last | StartFrom::All => Read::Offset { topic, epoch, after: 0, limit, bytes },
+        }
+    }
+
+    /// The first event of a subscription that begins in the past was looked up.
+    pub(in super::super) fn on_place(
+        &mut self,
+        pattern: Pattern,
+        reply: Reply,
+        result: &Result<Answer, StoreError>,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let part = match result {
+            Ok(Answer::Page(page)) => {
+                Part::Place(pattern, page.records.first().map(|record| Seq(record.seq.0.saturating_sub(1))))
+            }
+            Ok(_) => Part::Failed(Error::new(Code::Internal, "the store answered something else")),
+            Err(error) => Part::Failed(error.error()),
+        };
+        self.part(reply, part, now, out);
     }
 
     /// One worker's part of a command, which may be of this worker.
@@ -165,7 +142,8 @@ impl Hydrogen {
         let Some(session) = self.sessions.of_mut(conn) else {
             return self.finish(ticket, Err(Error::new(Code::Unavailable, "the session is over")), now, out);
         };
-        session.join(key.clone());
+        let patterns: Vec<Pattern> = make.wanted.iter().map(|wanted| wanted.pattern.clone()).collect();
+        session.join(key.clone(), &patterns);
         // Whoever is told of a session that holds a subscription finds it after a crash.
         let is_saved = self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
         let kind = Kind::Started { data: answer, id: key.id(), conn };
@@ -195,6 +173,10 @@ impl Hydrogen {
         };
         if is_new && let Some(error) = self.no_room_for(&key) {
             return self.part(reply, Part::Failed(error), now, out);
+        }
+        // Commits are looked at here, even where the topic is another worker's.
+        for wanted in &wanted {
+            self.show_interest(&wanted.pattern, id);
         }
         let settings = self.consumer_settings(window, ack_timeout);
         if is_new {

@@ -7,25 +7,19 @@
 //! repeat, never a loss.
 
 mod acks;
-mod ids;
 mod letters;
 mod letters_command;
 mod make;
 mod run;
 mod save;
 
-pub use acks::{AckOf, AckedEvent};
-pub use ids::{ConsumerId, ConsumerKey};
-pub use make::{Make, Place, Wanted};
-pub(super) use letters_command::LettersAsk;
-pub use letters_command::LettersPeer;
-pub(super) use ids::{first_conn, home_of_session};
-pub(super) use make::{Making, Saving};
+pub use acks::AckOf;
 pub use save::Definition;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::consumer_id::{ConsumerId, ConsumerKey};
 use crate::base::{Mono, Wall};
 use crate::engine::delivery::Consumer;
 use crate::engine::store::Record;

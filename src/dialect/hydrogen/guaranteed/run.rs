@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
 
-use super::super::log::Asked;
+use super::super::asked::Asked;
+use super::super::consumer_id::ConsumerId;
 use super::super::publish::frame_event;
 use super::super::reply::{count_out, kind};
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
-use super::ConsumerId;
 use crate::base::{ConnId, Metric, Mono, Now};
 use crate::engine::delivery::{Effect, Offer, Source};
 use crate::engine::outbound::EventFrame;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::super::log::Asked;
+use super::super::asked::Asked;
+use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
-use super::{ConsumerId, ConsumerKey, Held};
+use super::Held;
 use crate::base::{Metric, Now};
 use crate::engine::delivery::{Consumer, Cursor, Selector};
 use crate::engine::store::{Level, Op, Seq, Table, Write};
@@ -65,7 +66,7 @@ impl Held {
     pub(super) fn definition(&self) -> Definition {
         let written = |selector: &Selector| Written {
             topics: selector.pattern.as_str().to_owned(),
-            filter: selector.filter.as_ref().and_then(|filter| serde_json::from_str(filter.as_str()).ok()),
+            filter: selector.filter.as_ref().map(|filter| filter.to_value()),
             since: selector.since.0,
         };
         let settings = self.consumer.settings();
@@ -105,7 +106,7 @@ impl Hydrogen {
         self.consumers.insert(id, key, consumer, now.wall);
     }
 
-    pub(super) fn arm_save(&mut self, now: Now) {
+    pub(in super::super) fn arm_save(&mut self, now: Now) {
         if !self.consumers.is_save_armed {
             self.consumers.is_save_armed = true;
             self.timers.set(now.mono.after(SAVE_AFTER), Timer::Save);
@@ -159,8 +160,7 @@ impl Hydrogen {
             matches!(held.key, ConsumerKey::Durable { .. })
                 && since.is_some_and(|since| since >= i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX))
         };
-        let over: Vec<ConsumerId> =
-            self.consumers.iter().filter(|(_, held)| is_over(held)).map(|(id, _)| id).collect();
+        let over: Vec<ConsumerId> = self.consumers.iter().filter(|(_, held)| is_over(held)).map(|(id, _)| id).collect();
         for id in over {
             log::info!("a durable subscription expired, since nobody attended to it");
             self.end_consumer(id, now, out);

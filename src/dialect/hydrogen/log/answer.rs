@@ -1,20 +1,10 @@
 //! Whom the outcome of a publish goes to: a command of this worker, or of another.
 
 use super::super::gather::Part;
+use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
-use crate::base::{Error, Now, WorkerId};
+use crate::base::{Error, Now};
 use crate::engine::work::Outbox;
-
-/// Where an answer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Reply {
-    /// To a command of this worker.
-    Own(u64),
-    /// To a command of another worker.
-    Peer(WorkerId, u64),
-    /// To nobody: a channel emitted it.
-    Nobody,
-}
 
 impl Hydrogen {
     /// Answers what waited for the store, or for other workers.

@@ -2,49 +2,19 @@
 //! and what waits for the disk is answered with the commit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 
+use super::super::asked::{Appended, Asked, Plan};
 use super::super::publish::{Event, answer};
+use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
 use super::dedup::Seen;
-use super::{Asked, Reply};
-use crate::base::{Code, Error, Metric, Mono, Now, Wall};
-use crate::engine::store::{Append, DedupKey, Level, Op, Write};
+use crate::base::{Code, Error, Metric, Now, Wall};
+use crate::engine::store::{Append, Level, Op, Write};
 use crate::engine::topic::{Epoch, Stamp};
 use crate::engine::work::Outbox;
-
-/// What becomes of a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Plan {
-    /// The topic keeps no log.
-    Unlogged,
-    /// It is logged; its publisher does not wait.
-    Memory,
-    /// It is logged; its publisher waits for the disk.
-    Disk,
-}
-
-/// An event on its way into a log.
-#[derive(Debug)]
-pub(in super::super) struct Appended {
-    pub topic: Arc<str>,
-    pub stamp: Stamp,
-    pub time: Wall,
-    pub payload: Bytes,
-    pub weight: usize,
-    pub level: Level,
-    pub retain: bool,
-    pub ttl: Option<Duration>,
-    pub low_priority: bool,
-    pub published_at: Mono,
-    /// It went out to the best-effort subscribers already.
-    pub is_fanned_out: bool,
-    pub dedup: Option<DedupKey>,
-    pub reply: Reply,
-}
 
 impl Hydrogen {
     /// Whether a publish is logged, and whether its publisher waits for it.
@@ -201,6 +171,8 @@ impl Hydrogen {
 
 /// The answer to a publish that was answered before.
 fn repeated(epoch: Epoch, offset: u64) -> Box<str> {
-    format!("{{\"event\":\"{epoch}-{offset}\",\"offset\":{offset},\"receivers\":0,\"level\":\"disk\",\"duplicate\":true}}")
-        .into()
+    format!(
+        "{{\"event\":\"{epoch}-{offset}\",\"offset\":{offset},\"receivers\":0,\"level\":\"disk\",\"duplicate\":true}}"
+    )
+    .into()
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::asked::{Appended, Asked};
 use super::super::gather::Part;
 use super::super::publish::{Event, answer};
 use super::super::{Hydrogen, Peer};
-use super::{Appended, Asked};
 use crate::base::{Error, Metric, Now};
-use crate::engine::store::{Answer, Commit, Failure, Level, Record, StoreError, StoreEvent};
+use crate::engine::store::{Answer, Commit, Damage, Failure, Level, Record, StoreError, StoreEvent};
 use crate::engine::work::Outbox;
 
 impl Hydrogen {
@@ -26,6 +26,24 @@ impl Hydrogen {
                 self.resume_delivery(now, out);
             }
             StoreEvent::Damaged(damage) => self.on_damage(damage),
+        }
+    }
+
+    /// Something was found damaged and set aside. All workers hear of it; one tells it.
+    fn on_damage(&mut self, damage: &[Damage]) {
+        for damage in damage {
+            if self.worker.0 == 0 {
+                self.counters.inc(Metric::STORE_DAMAGED.at(damage.kind()));
+                log::error!("the store is damaged, and what is damaged was set aside: {damage}");
+            }
+            if let Damage::Events { topic, .. } = damage {
+                let topic: Arc<str> = (&**topic).into();
+                for id in self.interest.matching(&topic).iter() {
+                    if let Some(held) = self.consumers.of_mut(*id) {
+                        held.lose(&topic);
+                    }
+                }
+            }
         }
     }
 
@@ -170,7 +188,6 @@ fn event_of(append: &Appended) -> Event<'_> {
         low_priority: append.low_priority,
         published_at: append.published_at,
         time: append.time,
-        guaranteed: append.level == Level::Disk,
         dedup: None,
     }
 }

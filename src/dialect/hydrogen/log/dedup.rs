@@ -9,7 +9,7 @@ use std::time::Duration;
 use ring::digest::{Context, SHA256};
 use rustc_hash::FxBuildHasher;
 
-use super::answer::Reply;
+use super::super::reply_to::Reply;
 use crate::base::Wall;
 use crate::engine::store::DedupKey;
 use crate::engine::topic::Epoch;
@@ -63,6 +63,11 @@ impl Dedup {
         let mut half = [0; 16];
         half.copy_from_slice(&digest.finish().as_ref()[..16]);
         DedupKey(u128::from_le_bytes(half))
+    }
+
+    /// An id comes back after a restart.
+    pub(in super::super) fn restore(&mut self, key: DedupKey, epoch: Epoch, offset: u64, at: Wall) {
+        self.answered(key, epoch, offset, at);
     }
 
     pub(in super::super) fn is_on(&self) -> bool {

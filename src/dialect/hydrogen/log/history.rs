@@ -2,28 +2,18 @@
 
 use std::sync::Arc;
 
+use super::super::asked::{Asked, HistoryAsk};
 use super::super::publish::{encode_event, payload_of};
+use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
-use super::{Asked, Reply};
 use crate::base::{Code, Error, Now, Wall};
 use crate::engine::channel::Since;
 use crate::engine::store::{Answer, Op, Page, Read, StoreError};
-use crate::engine::topic::Epoch;
 use crate::engine::wire::Raw;
 use crate::engine::work::Outbox;
 
 /// Bytes of events in one answer.
 const HISTORY_BYTES: usize = 512 * 1024;
-
-/// A client's question.
-#[derive(Debug)]
-pub(in super::super) struct HistoryAsk {
-    pub topic: Arc<str>,
-    pub epoch: Epoch,
-    /// The place asked for is in another epoch, or in none that there is.
-    pub is_cut: bool,
-    pub reply: Reply,
-}
 
 impl Hydrogen {
     /// Answers `{"topic":…,"epoch":…,"first":…,"last":…,"events":[…],"missing":…,"more":…}`, at once

@@ -11,14 +11,9 @@ mod append;
 mod commit;
 mod dedup;
 mod history;
-mod link;
 mod retention;
 
-pub(super) use answer::Reply;
-pub(super) use append::{Appended, Plan};
 pub(super) use dedup::Dedup;
-pub(super) use history::HistoryAsk;
-pub(super) use link::{Asked, StoreLink};
 pub use retention::{Retention, TopicRule};
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,7 +21,7 @@ use std::sync::Arc;
 
 use crate::base::Wall;
 use crate::engine::store::{Image, LogHead};
-use crate::engine::topic::{Epoch, Seeded, owner};
+use crate::engine::topic::{Epoch, Seeded};
 
 /// What is known of a topic's log.
 #[derive(Debug)]
@@ -135,12 +130,7 @@ pub(super) struct OlderLog {
 }
 
 impl Logs {
-    pub(super) fn new(
-        seed: u64,
-        rules: Arc<[TopicRule]>,
-        default: Arc<Retention>,
-        remembered_max: usize,
-    ) -> Logs {
+    pub(super) fn new(seed: u64, rules: Arc<[TopicRule]>, default: Arc<Retention>, remembered_max: usize) -> Logs {
         Logs {
             by_topic: HashMap::with_hasher(Seeded(seed)),
             sorted: BTreeMap::new(),
@@ -206,6 +196,13 @@ impl Logs {
         self.by_topic.insert(topic.into(), Keeping::Not(interest));
     }
 
+    /// What is known of a topic that has no log is known no longer.
+    pub(super) fn forget_without(&mut self, topic: &str) {
+        if let Some(Keeping::Not(_)) = self.by_topic.get(topic) {
+            self.by_topic.remove(topic);
+        }
+    }
+
     /// Gives a topic a log; one that it had goes on shrinking.
     pub(super) fn insert(&mut self, topic: Arc<str>, log: Log) {
         let before = self.by_topic.insert(topic.clone(), Keeping::Log(Box::new(log)));
@@ -249,9 +246,4 @@ impl Logs {
         self.swept_to = if topics.len() < budget { None } else { topics.last().cloned() };
         topics
     }
-}
-
-/// Whether a topic is this worker's, by the store's image.
-pub(super) fn is_owned(topic: &str, own: crate::base::WorkerId, workers: usize) -> bool {
-    owner(topic, workers) == own
 }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::asked::Asked;
 use super::super::{Hydrogen, Peer};
-use super::{Asked, Log};
+use super::Log;
 use crate::base::{Now, Wall};
 use crate::engine::store::{Op, Seq, Trimmed, Write};
 use crate::engine::topic::{Epoch, Pattern};
@@ -38,6 +39,12 @@ pub struct TopicRule {
     pub keeps_history: bool,
     /// How much is kept.
     pub retention: Arc<Retention>,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { age: Some(Duration::from_secs(604_800)), events: 10_000_000, bytes: 1 << 30 }
+    }
 }
 
 impl Retention {

@@ -34,7 +34,9 @@ pub(super) fn discard(call: &Call<'_>, session: &mut dyn Session) -> Result<Outc
 pub(super) fn resume(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {
     let needed = |field: &str| {
         let value = text(call.data, field)?;
-        value.filter(|value| value.len() <= SESSION_BYTES).ok_or_else(|| bad(format!("data.{field}: a string is needed")))
+        value
+            .filter(|value| value.len() <= SESSION_BYTES)
+            .ok_or_else(|| bad(format!("data.{field}: a string is needed")))
     };
     let (id, secret) = (needed("session")?, needed("secret")?);
     Ok(session.resume(Resume { session: id.into(), secret: Secret::new(secret), seen: seen(call.data)? }))

@@ -4,6 +4,7 @@
 
 mod about;
 mod admin;
+mod letters;
 mod topics;
 
 use std::sync::{Arc, OnceLock};
@@ -33,10 +34,10 @@ const ACTIONS: &[Action] = &[
     action("disconnect", Access::Admin, "closes connections"),
     action("block", Access::Admin, "blocks an identity, address or network"),
     action("unblock", Access::Admin, "lifts a block"),
-    action("dead_letters", Access::Admin, "lists events that could not be delivered (not offered yet)"),
-    action("dead_letters.replay", Access::Admin, "delivers dead letters again (not offered yet)"),
-    action("dead_letters.discard", Access::Admin, "forgets dead letters (not offered yet)"),
-    action("resume", Access::Anyone, "takes up an earlier session (not offered yet)"),
+    action("dead_letters", Access::Admin, "lists events that could not be delivered"),
+    action("dead_letters.replay", Access::Admin, "delivers dead letters again"),
+    action("dead_letters.discard", Access::Admin, "forgets dead letters"),
+    action("resume", Access::Anyone, "takes up an earlier session"),
 ];
 
 /// What `system.info` and `system.channels` say; known once all channels are registered.
@@ -90,7 +91,12 @@ impl Channel for SystemChannel {
             "disconnect" => admin::disconnect(call, session).into(),
             "block" => admin::block(call, session).into(),
             "unblock" => admin::unblock(call, session).into(),
-            _ => Error::new(Code::Unsupported, "this server does not offer this yet").into(),
+            "dead_letters" => letters::list(call, session).into(),
+            "dead_letters.replay" => letters::replay(call, session).into(),
+            "dead_letters.discard" => letters::discard(call, session).into(),
+            "resume" => letters::resume(call, session).into(),
+            // Actions that are not in the table do not get here.
+            _ => Error::new(Code::NoHandler, "the channel has no such action").into(),
         }
     }
 }

@@ -4,49 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{admin, bad};
+use crate::base::Error;
 use crate::base::limits::TOPICS_PER_COMMAND;
-use crate::base::{Code, Error};
-use crate::engine::channel::{Call, Outcome, Publish, Session, Subscribe};
+use crate::engine::channel::{Call, Guaranteed, Outcome, Publish, Session, Since, StartFrom, Subscribe};
 use crate::engine::outbound::{Lane, Overflow};
-use crate::engine::topic::{Filter, Options, Pattern};
+use crate::engine::topic::{Epoch, Filter, Options, Pattern};
 use crate::engine::wire::Raw;
 
 /// The longest time that a retained event is kept, in seconds: ten years.
 const TTL_S_MAX: u64 = 315_360_000;
 
-fn unsupported(what: &'static str) -> Error {
-    Error::new(Code::Unsupported, what)
-}
+/// Bytes of a durable subscription's name.
+const NAME_BYTES: usize = 64;
+/// The longest ack timeout that a subscription may ask for, in milliseconds.
+const ACK_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 50..=3_600_000;
 
 pub(super) fn subscribe(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {
     let data = call.data;
     let patterns = patterns(data)?;
-    match text(data, "guarantee")?.as_deref() {
-        None | Some("at_most_once") => {}
-        Some("at_least_once") => return Err(unsupported("guaranteed delivery is not offered yet")),
-        Some(_) => return Err(bad("data.guarantee: neither \"at_most_once\" nor \"at_least_once\"")),
-    }
-    for (field, what) in [
-        ("name", "durable subscriptions are not offered yet"),
-        ("window", "windows belong to guaranteed delivery, which is not offered yet"),
-        ("ack_timeout_ms", "acknowledgments belong to guaranteed delivery, which is not offered yet"),
-    ] {
-        if data.member(field).is_some_and(|value| !value.is_null()) {
-            return Err(unsupported(what));
-        }
-    }
-    let from_last = match data.member("from") {
-        None => false,
-        Some(from) if from.is_str("new") => false,
-        Some(from) if from.is_str("last") => true,
-        Some(from) if from.is_str("all") || from.as_u64().is_some() => {
-            return Err(unsupported("topics keep no history yet"));
-        }
-        Some(from) if from.as_str().is_some_and(|text| crate::base::Wall::parse(&text).is_some()) => {
-            return Err(unsupported("topics keep no history yet"));
-        }
-        Some(_) => return Err(bad("data.from: \"new\", \"last\", \"all\", an offset or a time")),
-    };
+    let guaranteed = guaranteed(data)?;
+    let from = from(data, &patterns, guaranteed.is_some())?;
     let overflow = match text(data, "overflow")?.as_deref() {
         None | Some("disconnect") => Overflow::Disconnect,
         Some("drop_oldest") => Overflow::DropOldest,
@@ -65,12 +42,94 @@ pub(super) fn subscribe(call: &Call<'_>, session: &mut dyn Session) -> Result<Ou
         Some(_) | None => None,
     };
     let options = Options { lane, overflow, conflate: flag(data, "conflate")?, filter };
-    Ok(session.subscribe(Subscribe { patterns, options, from_last }))
+    if guaranteed.is_some() && (options.conflate || options.overflow == Overflow::DropOldest) {
+        return Err(bad("data.conflate, data.overflow: a guaranteed subscription drops nothing"));
+    }
+    Ok(session.subscribe(Subscribe { patterns, options, from, guaranteed }))
+}
+
+/// `guarantee`, and what belongs to it.
+fn guaranteed(data: Raw<'_>) -> Result<Option<Guaranteed>, Error> {
+    let is_guaranteed = is_guaranteed(data)?;
+    let name = text(data, "name")?;
+    if let Some(name) = &name {
+        check_name(name)?;
+    }
+    let number = |field: &str, range: std::ops::RangeInclusive<u64>| match data.member(field) {
+        None => Ok(None),
+        Some(value) if value.is_null() => Ok(None),
+        Some(value) => match value.as_u64().filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(bad(format!("data.{field}: a whole number from {} to {}", range.start(), range.end()))),
+        },
+    };
+    let window = number("window", 1..=65_536)?;
+    let ack_timeout = number("ack_timeout_ms", ACK_TIMEOUT_MS)?;
+    match is_guaranteed {
+        // A name says enough.
+        Some(true) | None if is_guaranteed.is_some() || name.is_some() => Ok(Some(Guaranteed {
+            name: name.map(|name| name.as_ref().into()),
+            window: window.map(|window| window as usize),
+            ack_timeout: ack_timeout.map(Duration::from_millis),
+        })),
+        Some(_) | None if name.is_some() || window.is_some() || ack_timeout.is_some() => {
+            Err(bad("data.name, data.window, data.ack_timeout_ms: they need \"guarantee\":\"at_least_once\""))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// A durable subscription's name.
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_good) {
+        Ok(())
+    } else {
+        Err(bad("data.name: 1 to 64 letters, digits, dots, hyphens and underscores"))
+    }
+}
+
+fn from(data: Raw<'_>, patterns: &[Pattern], is_guaranteed: bool) -> Result<StartFrom, Error> {
+    let Some(from) = data.member("from").filter(|from| !from.is_null()) else { return Ok(StartFrom::New) };
+    let behind = |from: StartFrom| {
+        if is_guaranteed {
+            Ok(from)
+        } else {
+            Err(bad("data.from: to begin in the past, a subscription needs \"guarantee\":\"at_least_once\""))
+        }
+    };
+    match from.as_str().as_deref() {
+        Some("new") => return Ok(StartFrom::New),
+        Some("last") => return Ok(StartFrom::Last),
+        Some("all") => return behind(StartFrom::All),
+        Some(text) => {
+            let time = crate::base::Wall::parse(text);
+            let time = time.ok_or_else(|| bad("data.from: \"new\", \"last\", \"all\", an offset or a time"))?;
+            return behind(StartFrom::Time(time));
+        }
+        None => {}
+    }
+    let offset = from.as_u64().ok_or_else(|| bad("data.from: \"new\", \"last\", \"all\", an offset or a time"))?;
+    if patterns.len() != 1 || !patterns[0].is_exact() {
+        return Err(bad("data.from: an offset belongs to one topic"));
+    }
+    behind(StartFrom::Offset(offset))
+}
+
+/// What `guarantee` says; `None` if it says nothing.
+fn is_guaranteed(data: Raw<'_>) -> Result<Option<bool>, Error> {
+    match text(data, "guarantee")?.as_deref() {
+        None => Ok(None),
+        Some("at_most_once") => Ok(Some(false)),
+        Some("at_least_once") => Ok(Some(true)),
+        Some(_) => Err(bad("data.guarantee: neither \"at_most_once\" nor \"at_least_once\"")),
+    }
 }
 
 pub(super) fn unsubscribe(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {
-    if call.data.member("name").is_some_and(|name| !name.is_null()) {
-        return Err(unsupported("durable subscriptions are not offered yet"));
+    if let Some(name) = text(call.data, "name")? {
+        check_name(&name)?;
+        return Ok(session.unsubscribe_durable(&name));
     }
     Ok(session.unsubscribe(&patterns(call.data)?))
 }
@@ -78,6 +137,7 @@ pub(super) fn unsubscribe(call: &Call<'_>, session: &mut dyn Session) -> Result<
 /// The hot one: nothing is copied before it is known to be wanted.
 pub(super) fn publish(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {
     let (mut topic, mut payload, mut retain, mut ttl, mut low_priority) = (None, None, false, None, false);
+    let mut guaranteed = false;
     if !call.data.is_object() {
         return Err(bad("data: an object is needed"));
     }
@@ -95,37 +155,38 @@ pub(super) fn publish(call: &Call<'_>, session: &mut dyn Session) -> Result<Outc
             "priority" if value.is_str("low") => low_priority = true,
             "priority" => return Err(bad("data.priority: neither \"normal\" nor \"low\"")),
             "guarantee" if value.is_str("at_most_once") => {}
-            "guarantee" if value.is_str("at_least_once") => {
-                return Err(unsupported("guaranteed delivery is not offered yet"));
-            }
+            "guarantee" if value.is_str("at_least_once") => guaranteed = true,
             "guarantee" => return Err(bad("data.guarantee: neither \"at_most_once\" nor \"at_least_once\"")),
             _ => {}
         }
     }
     let topic = topic.ok_or_else(|| bad("data.topic: a string is needed"))?;
     let payload = payload.map_or("null", Raw::as_raw);
-    if ttl.is_some() && !retain {
-        // Without a log, only what is retained is ever kept.
-        ttl = None;
-    }
-    Ok(session.publish(Publish { topic: &topic, payload, retain, ttl, low_priority }))
+    Ok(session.publish(Publish { topic: &topic, payload, retain, ttl, low_priority, guaranteed, id: call.id }))
 }
 
 pub(super) fn history(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {
     let topic = text(call.data, "topic")?.ok_or_else(|| bad("data.topic: a string is needed"))?;
-    let since = match call.data.member("since") {
-        None => None,
-        Some(since) if since.is_null() => None,
-        Some(since) => match since.as_u64() {
-            Some(offset) => Some(offset),
-            None if since.as_str().is_some_and(|text| crate::base::Wall::parse(&text).is_some()) => {
-                return Err(unsupported("topics keep no history by time yet"));
+    let since = match call.data.member("since").filter(|since| !since.is_null()) {
+        None => Since::Start,
+        Some(since) => match (since.as_u64(), since.as_str()) {
+            (Some(offset), _) => Since::Offset(offset),
+            (None, Some(text)) => {
+                since_text(&text).ok_or_else(|| bad("data.since: an offset, an event's id or a time"))?
             }
-            None => return Err(bad("data.since: an offset or a time")),
+            (None, None) => return Err(bad("data.since: an offset, an event's id or a time")),
         },
     };
-    admin::page(call)?;
-    Ok(session.history(&topic, since))
+    let page = admin::page(call)?;
+    Ok(session.history(&topic, since, page.limit))
+}
+
+fn since_text(text: &str) -> Option<Since> {
+    if let Some(time) = crate::base::Wall::parse(text) {
+        return Some(Since::Time(time));
+    }
+    let (epoch, offset) = text.split_once('-')?;
+    Some(Since::Event(Epoch::parse(epoch)?, offset.parse().ok()?))
 }
 
 pub(super) fn presence(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {

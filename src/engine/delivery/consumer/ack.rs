@@ -44,6 +44,28 @@ impl Consumer {
         seqs.len()
     }
 
+    /// Whoever comes back has dealt with everything of one topic, up to and including an offset: of
+    /// what is in flight, whoever held it. As with an ack, the oldest epoch in flight is meant.
+    /// Returns how many events there were.
+    pub fn seen(&mut self, topic: &str, offset: u64, out: &mut Vec<Effect>) -> usize {
+        let mut oldest = None;
+        let mut seqs: Vec<Seq> = Vec::new();
+        for (seq, flight) in self.flights.iter() {
+            let Some(name) = flight.name.as_ref().filter(|name| *name.topic == *topic) else { continue };
+            if !flight.is_dying()
+                && *oldest.get_or_insert(name.epoch) == name.epoch
+                && name.offset <= offset
+                && flight.deliveries > 0
+            {
+                seqs.push(seq);
+            }
+        }
+        for seq in &seqs {
+            self.acked(*seq, out);
+        }
+        seqs.len()
+    }
+
     /// A client refuses an event for good: it is given up at once. Returns false if it is not
     /// outstanding.
     pub fn reject(

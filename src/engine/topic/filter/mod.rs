@@ -77,6 +77,18 @@ impl Filter {
         self.conditions.iter().all(|condition| condition.test.holds(find(data, &condition.path)))
     }
 
+    /// The filter as JSON, which [`Filter::parse`] reads.
+    pub fn to_value(&self) -> Value {
+        let mut paths = serde_json::Map::new();
+        for Condition { path, test } in &self.conditions {
+            let operators = paths.entry(path.join(".")).or_insert_with(|| Value::Object(Default::default()));
+            if let (Value::Object(operators), (operator, operand)) = (operators, test.operator()) {
+                operators.insert(operator.to_owned(), operand);
+            }
+        }
+        Value::Object(paths)
+    }
+
     /// One text for all filters that say the same.
     pub fn as_str(&self) -> &str {
         &self.canonical
@@ -139,6 +151,20 @@ impl Test {
             Test::In(values) => values.iter().any(|value| compare::equal(found, value)),
             Test::Prefix(prefix) => found.as_str().is_some_and(|text| text.starts_with(&**prefix)),
             Test::Exists(wanted) => *wanted,
+        }
+    }
+}
+
+impl Test {
+    /// The operator and its operand, as they are written.
+    fn operator(&self) -> (&'static str, Value) {
+        match self {
+            Test::Eq(value) => ("eq", value.clone()),
+            Test::Ne(value) => ("ne", value.clone()),
+            Test::Order(relation, value) => (relation.as_str(), value.clone()),
+            Test::In(values) => ("in", Value::Array(values.to_vec())),
+            Test::Prefix(prefix) => ("prefix", Value::String(prefix.to_string())),
+            Test::Exists(wanted) => ("exists", Value::Bool(*wanted)),
         }
     }
 }

@@ -198,7 +198,7 @@ impl Test {
 }
 
 impl Relation {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Relation::Lt => "lt",
             Relation::Le => "le",

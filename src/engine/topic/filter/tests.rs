@@ -130,3 +130,18 @@ fn every_size_is_bounded() {
     assert_eq!(Filter::parse(&json!({"a": "x".repeat(FILTER_BYTES)})), Err(FilterError::TooLarge));
     assert!(refusal(json!({format!("{}..", "ä".repeat(500)): 1})).len() < 200);
 }
+
+#[test]
+fn what_is_written_reads_as_the_same_filter() {
+    for filter in [
+        json!({"a": 1}),
+        json!({"a.b": {"gt": 1, "le": 5.5}, "c": {"ne": null}}),
+        json!({"a": {"in": [1, "x", null, {"y": 1}]}, "b.0.c": {"prefix": "é\""}}),
+        json!({"a": {"exists": true}, "b": {"exists": false}, "c": {"eq": {"x": [1]}}}),
+        json!({"a": {"lt": "m"}, "b": {"ge": 1e300}}),
+    ] {
+        let read = Filter::parse(&filter).unwrap().unwrap();
+        let again = Filter::parse(&read.to_value()).unwrap().unwrap();
+        assert_eq!(read, again, "{filter}");
+    }
+}

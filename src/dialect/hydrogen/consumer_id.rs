@@ -68,7 +68,7 @@ impl ConsumerId {
 }
 
 /// The connection in which a session began: its id stands at the beginning of the session's.
-pub(in super::super) fn first_conn(session: &str) -> Option<ConnId> {
+pub(super) fn first_conn(session: &str) -> Option<ConnId> {
     let (conn, _) = session.split_once('.')?;
     u64::from_str_radix(conn, 16).ok().map(ConnId::from_u64)
 }
@@ -80,7 +80,7 @@ fn place_of_session(session: &str) -> u32 {
 }
 
 /// The worker at which a session is at home.
-pub(in super::super) fn home_of_session(session: &str, workers: usize) -> WorkerId {
+pub(super) fn home_of_session(session: &str, workers: usize) -> WorkerId {
     WorkerId((place_of_session(session) as usize % workers.max(1)) as u16)
 }
 

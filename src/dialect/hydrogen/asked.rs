@@ -5,19 +5,64 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::super::Peer;
-use super::super::guaranteed::{ConsumerId, LettersAsk, Saving};
-use super::{Appended, HistoryAsk, Reply};
-use crate::base::{Code, Error, WorkerId};
+use bytes::Bytes;
+
+use super::Peer;
+use super::consumer_id::ConsumerId;
+use super::letter::LettersAsk;
+use super::making::Saving;
+use super::reply_to::Reply;
+use crate::base::{Code, Error, Mono, Wall, WorkerId};
 use crate::engine::delivery::DeadLetter;
-use crate::engine::store::{Op, Request, Seq, StoreError};
-use crate::engine::topic::{Epoch, Pattern};
+use crate::engine::store::{DedupKey, Level, Op, Request, Seq, StoreError};
+use crate::engine::topic::{Epoch, Pattern, Stamp};
 use crate::engine::work::Outbox;
+
+/// What becomes of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// The topic keeps no log.
+    Unlogged,
+    /// It is logged; its publisher does not wait.
+    Memory,
+    /// It is logged; its publisher waits for the disk.
+    Disk,
+}
+
+/// An event on its way into a log.
+#[derive(Debug)]
+pub(super) struct Appended {
+    pub topic: Arc<str>,
+    pub stamp: Stamp,
+    pub time: Wall,
+    pub payload: Bytes,
+    pub weight: usize,
+    pub level: Level,
+    pub retain: bool,
+    pub ttl: Option<Duration>,
+    pub low_priority: bool,
+    pub published_at: Mono,
+    /// It went out to the best-effort subscribers already.
+    pub is_fanned_out: bool,
+    pub dedup: Option<DedupKey>,
+    pub reply: Reply,
+}
+
+/// A client's question.
+#[derive(Debug)]
+pub(super) struct HistoryAsk {
+    pub topic: Arc<str>,
+    pub epoch: Epoch,
+    /// The place asked for is in another epoch, or in none that there is.
+    pub is_cut: bool,
+    pub reply: Reply,
+}
 
 /// What a completion is for.
 #[derive(Debug)]
-pub(in super::super) enum Asked {
+pub(super) enum Asked {
     /// An event on its way into a log.
     Append(Box<Appended>),
     /// A log that held too much.
@@ -56,7 +101,7 @@ pub(in super::super) enum Asked {
 
 /// The line to the store.
 #[derive(Debug)]
-pub(in super::super) struct StoreLink {
+pub(super) struct StoreLink {
     worker: WorkerId,
     term: u64,
     next: u64,
@@ -72,7 +117,7 @@ pub(in super::super) struct StoreLink {
 }
 
 impl StoreLink {
-    pub(in super::super) fn new(worker: WorkerId, head: Seq, appends_max: usize, bytes_max: usize) -> StoreLink {
+    pub(super) fn new(worker: WorkerId, head: Seq, appends_max: usize, bytes_max: usize) -> StoreLink {
         StoreLink {
             worker,
             term: 0,
@@ -88,7 +133,7 @@ impl StoreLink {
     }
 
     /// Asks the store. Its completion finds `asked` again.
-    pub(in super::super) fn ask(&mut self, asked: Asked, op: Op, out: &mut Outbox<Peer>) -> u64 {
+    pub(super) fn ask(&mut self, asked: Asked, op: Op, out: &mut Outbox<Peer>) -> u64 {
         self.next += 1;
         if let Asked::Append(append) = &asked {
             self.appends += 1;
@@ -120,12 +165,12 @@ impl StoreLink {
         Ok(())
     }
 
-    pub(in super::super) fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         self.trouble.is_some()
     }
 
     /// What a client is told while the store is in trouble.
-    pub(in super::super) fn trouble(&self) -> Option<Error> {
+    pub(super) fn trouble(&self) -> Option<Error> {
         self.trouble.as_ref().map(|trouble| trouble.error().retry_after_ms(1000))
     }
 
@@ -148,7 +193,7 @@ impl StoreLink {
     }
 
     /// Requests that wait for the store, for the simulator's checks.
-    pub(in super::super) fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.asked.len()
     }
 }

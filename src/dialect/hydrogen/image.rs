@@ -1,0 +1,107 @@
+//! What a shard begins with after a restart: the store's logs, and what it holds of subscriptions
+//! and sessions. Every worker is handed all of it and takes its own.
+
+use super::Hydrogen;
+use super::consumer_id::ConsumerKey;
+use super::guaranteed::Definition;
+use super::record::SessionRecord;
+use crate::base::Now;
+use crate::engine::delivery::Cursor;
+use crate::engine::store::{Backend, Image, StoreError, Table};
+
+/// Values read at a time.
+const PAGE: usize = 1024;
+
+/// What a shard begins with.
+#[derive(Debug, Default)]
+pub struct ShardImage {
+    /// The logs, and the ids of publishes.
+    pub store: Image,
+    /// Guaranteed subscriptions: key, definition, cursor.
+    subscriptions: Vec<(ConsumerKey, Definition, Option<Cursor>)>,
+    /// Sessions that can be resumed.
+    sessions: Vec<SessionRecord>,
+    /// How many dead letters each subscription has, by key.
+    letters: Vec<(String, usize)>,
+}
+
+impl ShardImage {
+    /// Reads what the store holds beside the logs. What cannot be understood is left out and told.
+    pub fn load(store: Image, backend: &mut dyn Backend) -> Result<ShardImage, StoreError> {
+        let mut image = ShardImage { store, ..ShardImage::default() };
+        each(backend, Table::Subscriptions, |backend, key, value| {
+            let read = ConsumerKey::parse(key).zip(Definition::decode(value));
+            let Some((name, definition)) = read else {
+                log::error!("the store's subscription {key:?} cannot be read: it is left out");
+                return Ok(());
+            };
+            let cursor = backend.get(Table::Cursors, key)?.and_then(|value| serde_json::from_slice(&value).ok());
+            image.subscriptions.push((name, definition, cursor));
+            Ok(())
+        })?;
+        each(backend, Table::Sessions, |_, key, value| {
+            match SessionRecord::decode(value) {
+                Some(record) => image.sessions.push(record),
+                None => log::error!("the store's session {key:?} cannot be read: it is left out"),
+            }
+            Ok(())
+        })?;
+        each(backend, Table::DeadLetters, |_, key, _| {
+            let of = key.rsplit_once('#').map_or(key, |(of, _)| of);
+            match image.letters.last_mut() {
+                Some((last, count)) if last == of => *count += 1,
+                Some(_) | None => image.letters.push((of.to_owned(), 1)),
+            }
+            Ok(())
+        })?;
+        Ok(image)
+    }
+}
+
+/// Looks at every value of a table.
+fn each(
+    backend: &mut dyn Backend,
+    table: Table,
+    mut look: impl FnMut(&mut dyn Backend, &str, &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after: Option<Box<str>> = None;
+    loop {
+        let page = backend.scan(table, "", after.as_deref(), PAGE)?;
+        for (key, value) in &page {
+            look(backend, key, value)?;
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}
+
+impl Hydrogen {
+    /// Takes from the image what is this worker's.
+    pub(super) fn restore(&mut self, image: &ShardImage, now: Now) {
+        let (own, workers) = (self.worker, self.workers);
+        self.logs.restore(&image.store, |topic| crate::engine::topic::owner(topic, workers) == own);
+        for (key, epoch, offset, at) in &image.store.dedup {
+            self.dedup.restore(*key, *epoch, *offset, *at);
+        }
+        for record in &image.sessions {
+            self.restore_session(record.clone(), now);
+        }
+        for (key, definition, cursor) in &image.subscriptions {
+            let is_orphan = matches!(key, ConsumerKey::Session(id)
+                if !image.sessions.iter().any(|record| record.id == *id));
+            if !is_orphan {
+                self.restore_consumer(key.clone(), definition, cursor.as_ref(), now);
+            }
+        }
+        for (key, count) in &image.letters {
+            if let Some(held) = ConsumerKey::parse(key).and_then(|key| self.consumers.of_mut(key.id())) {
+                held.letters = *count;
+            }
+        }
+        if self.logs.len() + self.kept.len() + self.consumers.len() > 0 {
+            self.ensure_sweep(now.mono);
+        }
+    }
+}
