@@ -1,0 +1,5 @@
+mod disk;
+mod log;
+mod shim;
+#[cfg(test)]
+mod tests;
