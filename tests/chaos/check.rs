@@ -59,12 +59,7 @@ pub type Floors = BTreeMap<(String, Arc<str>), u64>;
 
 /// Everything that does not hold.
 pub fn check(subscriptions: &[Subscription], trace: &[Entry], survey: &Survey, floors: &Floors) -> Vec<String> {
-    let mut faults = Vec::new();
-    for entry in trace {
-        if let What::Broken { text } = &entry.what {
-            faults.push(format!("{} on connection {}: {text}", entry.who, entry.connection));
-        }
-    }
+    let mut faults = broken(trace);
     let known = Known::gather(trace, survey, floors, &mut faults);
     known.check_offsets(floors, &mut faults);
     known.check_history(survey, floors, &mut faults);
@@ -73,6 +68,17 @@ pub fn check(subscriptions: &[Subscription], trace: &[Entry], survey: &Survey, f
         known.check_arrivals(subscription, trace, survey, &mut faults);
         check_order(subscription, &own, floors, &mut faults);
         repeats::check(subscription, &own, survey, floors, &mut faults);
+    }
+    faults
+}
+
+/// What clients saw that the protocol does not allow.
+pub fn broken(trace: &[Entry]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for entry in trace {
+        if let What::Broken { text } = &entry.what {
+            faults.push(format!("{} on connection {}: {text}", entry.who, entry.connection));
+        }
     }
     faults
 }
@@ -109,10 +115,10 @@ pub fn expected(subscription: &Subscription, trace: &[Entry]) -> BTreeMap<u64, E
             What::Sent { number, topic, guaranteed: true } if is_subscribed => {
                 sent.insert(*number, *topic);
             }
-            What::Answered { number, event, .. } => {
-                if sent.get(number).is_some_and(|topic| subscription.wants(topic, *number)) {
-                    found.entry(*number).or_insert_with(|| event.clone());
-                }
+            What::Answered { number, event, .. }
+                if sent.get(number).is_some_and(|topic| subscription.wants(topic, *number)) =>
+            {
+                found.entry(*number).or_insert_with(|| event.clone());
             }
             _ => {}
         }

@@ -72,10 +72,21 @@ impl Home {
 
     /// Starts the server, with these variables in its environment, and waits until it is ready.
     pub fn start(&self, variables: &[(&str, &Path)]) -> Program {
+        let mut program = self.launch(variables);
+        self.wait(&mut program);
+        program
+    }
+
+    /// Starts the server and does not wait.
+    pub fn launch(&self, variables: &[(&str, &Path)]) -> Program {
         let errors = File::options().create(true).append(true).open(self.folder.join("errors")).unwrap();
         let mut command = self.command(&["serve"]);
         command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(errors);
-        let mut program = Program(command.spawn().unwrap());
+        Program(command.spawn().unwrap())
+    }
+
+    /// Waits until the server is ready.
+    pub fn wait(&self, program: &mut Program) {
         let deadline = Instant::now() + PATIENCE;
         while !self.is_ready() {
             if let Some(status) = program.0.try_wait().unwrap() {
@@ -84,7 +95,6 @@ impl Home {
             assert!(Instant::now() < deadline, "the server is not ready, see {}", self.folder.display());
             thread::sleep(Duration::from_millis(2));
         }
-        program
     }
 
     fn is_ready(&self) -> bool {
@@ -118,14 +128,14 @@ pub struct Program(Child);
 
 impl Program {
     /// Ends it as `kill -9` does.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         assert_eq!(self.0.try_wait().unwrap(), None, "the server ended by itself");
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
     /// Has it stop in order.
-    pub fn stop(mut self) {
+    pub fn stop(&mut self) {
         let id = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let deadline = Instant::now() + PATIENCE;

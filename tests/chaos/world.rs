@@ -135,9 +135,31 @@ impl World {
         self.trace.lock().retain(|entry| matches!(entry.what, What::Subscribed | What::Opened { .. }));
     }
 
-    /// The trace as it was at a time; what came later never happened.
-    pub fn rewind(&self, to_ns: u64) {
-        self.trace.lock().retain(|entry| entry.at_ns < to_ns);
+    /// The same world after a power cut at this time: what came later never happened, and the
+    /// server is elsewhere and in its next life.
+    pub fn after(&self, cut_ns: u64, address: SocketAddr) -> World {
+        let before = self.look(|trace| trace.iter().filter(|entry| entry.at_ns < cut_ns).cloned().collect());
+        World {
+            address,
+            root: self.root.clone(),
+            tokens: self.tokens.clone(),
+            trace: Mutex::new(before),
+            phase: AtomicU8::new(Phase::Leave as u8),
+            life: AtomicU32::new(self.life.load(Ordering::SeqCst) + 1),
+            connections: AtomicU32::new(self.connections.load(Ordering::SeqCst)),
+            numbers: AtomicU64::new(self.numbers.load(Ordering::SeqCst)),
+            unanswered: AtomicUsize::new(0),
+        }
+    }
+
+    /// What was done, in a line.
+    pub fn tally(&self) -> String {
+        let count = |which: fn(&What) -> bool| self.look(|trace| trace.iter().filter(|e| which(&e.what)).count());
+        let answered = count(|what| matches!(what, What::Answered { .. }));
+        let delivered = count(|what| matches!(what, What::Delivered { .. }));
+        let again = count(|what| matches!(what, What::Delivered { attempt: 2.., .. }));
+        let opened = count(|what| matches!(what, What::Opened { .. }));
+        format!("{answered} answers, {delivered} deliveries ({again} of them again), {opened} connections")
     }
 }
 
