@@ -49,7 +49,7 @@ powercut: build ## cut the power ROUNDS times (200), and check; SEED repeats a r
 	HYDROGEN_POWERCUT_ROUNDS=$(ROUNDS) $(CHAOS) powercut:: -- --include-ignored --nocapture
 
 damage: build ## damage every byte of a small store, and check
-	HYDROGEN_DAMAGE_ALL=1 $(CHAOS) damage:: -- --include-ignored --nocapture
+	HYDROGEN_DAMAGE_ALL=1 $(CHAOS) --release damage:: -- --include-ignored --nocapture
 
 docs: ## build the pages of the Rust interface
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::check::repeats::ACK_TIMEOUT_MS;
 use crate::check::{Floors, Survey, check, expected, raise, received};
 use crate::client::Client;
 use crate::dice::Dice;
@@ -16,8 +17,11 @@ use crate::subscriber::Subscriber;
 use crate::trace::{Entry, EventId, What};
 use crate::world::{PUBLISHERS, Phase, SESSION, SUBSCRIPTIONS, TOPICS, World};
 
-/// How long everything rests before it is judged, so that what should not come has time to.
-const REST: Duration = Duration::from_millis(700);
+/// How long everything rests before it is judged, so that what should not come has time to: longer
+/// than an ack that was forgotten is waited for.
+pub const LONG_REST: Duration = Duration::from_millis(ACK_TIMEOUT_MS + 500);
+/// Where it is enough that what was lost is seen.
+pub const SHORT_REST: Duration = Duration::from_millis(300);
 /// Events in one page of a history.
 const PAGE: usize = 200;
 
@@ -81,7 +85,7 @@ impl<'scope, 'env> Crowd<'scope, 'env> {
 
     /// Has everything sent be answered and everything answered arrive, and asks the server for
     /// what it shows.
-    pub fn drain(&self) -> Survey {
+    pub fn drain(&self, rest: Duration) -> Survey {
         self.world.enter(Phase::Drain);
         self.wait_for("everything answered and arrived", |trace| {
             self.world.unanswered.load(Ordering::SeqCst) == 0
@@ -90,7 +94,7 @@ impl<'scope, 'env> Crowd<'scope, 'env> {
                     expected(subscription, trace).keys().all(|number| received.contains(number))
                 })
         });
-        thread::sleep(REST);
+        thread::sleep(rest);
         survey(self.world)
     }
 
@@ -112,10 +116,14 @@ impl Drop for Dismiss<'_> {
 }
 
 /// Drains, and judges; what was judged is forgotten. Gives what does not hold.
-pub fn judge(crowd: &Crowd<'_, '_>, world: &World, floors: &mut Floors) -> Vec<String> {
-    let survey = crowd.drain();
+pub fn judge(crowd: &Crowd<'_, '_>, world: &World, floors: &mut Floors, rest: Duration) -> Vec<String> {
+    let survey = crowd.drain(rest);
     world.look(|trace| {
-        let faults = check(&SUBSCRIPTIONS, trace, &survey, floors);
+        let mut faults = check(&SUBSCRIPTIONS, trace, &survey, floors);
+        // A run in which nothing happens shows nothing.
+        if !trace.iter().any(|entry| matches!(entry.what, What::Answered { .. })) {
+            faults.push("not one publish was answered".to_owned());
+        }
         raise(floors, trace, &survey);
         faults
     })

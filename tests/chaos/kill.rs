@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::check::Floors;
-use crate::crowd::{Crowd, Dismiss, judge, report};
+use crate::crowd::{Crowd, Dismiss, LONG_REST, judge, report};
 use crate::dice::Dice;
 use crate::program::Home;
 use crate::world::{Phase, World};
@@ -42,7 +42,7 @@ fn what_was_answered_survives_kills() {
             }
             home.wait(&mut program);
             if round % judged_every == 0 || round == rounds || world.is_broken() {
-                let faults = judge(&crowd, &world, &mut floors);
+                let faults = judge(&crowd, &world, &mut floors, LONG_REST);
                 if !faults.is_empty() {
                     return Some(report(&format!("seed {seed}, round {round}"), &faults, &world, folder.path()));
                 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::check::{Floors, broken};
-use crate::crowd::{Crowd, Dismiss, judge, report};
+use crate::crowd::{Crowd, Dismiss, SHORT_REST, judge, report};
 use crate::dice::Dice;
 use crate::program::Home;
 use crate::trace::What;
@@ -109,7 +109,7 @@ fn go_on(home: &Home, world: &World, session: Option<serde_json::Value>, dice: &
         let crowd = Crowd::gather(scope, world, session.filter(|_| had_session), dice);
         world.enter(Phase::Publish);
         thread::sleep(Duration::from_millis(150));
-        judge(&crowd, world, &mut Floors::new())
+        judge(&crowd, world, &mut Floors::new(), SHORT_REST)
     });
     if !faults.is_empty() {
         return Err(faults);
