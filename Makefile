@@ -3,12 +3,15 @@ SHELL := /bin/bash
 CARGO ?= cargo
 CONFIG ?= conf/hydrogen.json
 SEEDS ?= 256
+ROUNDS ?= 200
+CHAOS = HYDROGEN_CHAOS_BINARY=$(CURDIR)/target/release/hydrogen $(if $(SEED),HYDROGEN_CHAOS_SEED=$(SEED)) \
+  $(CARGO) test --locked --test chaos
 ARGS ?=
 SUITES := tests/conformance/suites.sh
 export CARGO
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check suite deps-test bench sim docs fmt clean distclean
+.PHONY: help run build test check suite deps-test bench sim chaos powercut damage docs fmt clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +41,15 @@ bench: build ## run the benchmarks; ARGS go to benches/run.py
 
 sim: ## run the simulation with SEEDS seeds (256)
 	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation -- --nocapture
+
+chaos: build ## kill the server ROUNDS times (200), and check; SEED repeats a run
+	HYDROGEN_CHAOS_ROUNDS=$(ROUNDS) $(CHAOS) kill:: -- --include-ignored --nocapture
+
+powercut: build ## cut the power ROUNDS times (200), and check; SEED repeats a run
+	HYDROGEN_POWERCUT_ROUNDS=$(ROUNDS) $(CHAOS) powercut:: -- --include-ignored --nocapture
+
+damage: build ## damage every byte of a small store, and check
+	HYDROGEN_DAMAGE_ALL=1 $(CHAOS) --release damage:: -- --include-ignored --nocapture
 
 docs: ## build the pages of the Rust interface
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
