@@ -11,7 +11,7 @@ use crossbeam_channel::bounded;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::access::{Keeper, KeeperQueue, ToKeeper, load_access};
-use super::delivery::{StatusJob, StatusQueue, Workers};
+use super::delivery::{Board, StatusJob, StatusQueue, Workers};
 use super::first_start::make_data_dir;
 use super::health::{self, Health, OnLoss};
 use super::routes::{Service, serve};
@@ -34,6 +34,7 @@ use crate::sys::keyfile::KeyFileError;
 use crate::sys::mailbox::{MESSAGE_BATCHES, ReactorSender, Reactors, WorkerReceiver, WorkerSender};
 use crate::sys::network::NetworkChannel;
 use crate::sys::reactor::{self, Reactor};
+use crate::sys::store::gauges::StoreGauges;
 use crate::sys::worker::{self, Worker};
 
 /// Requests that may wait for the status service.
@@ -128,7 +129,8 @@ impl ServerBuilder {
 
         let mut wiring = Wiring::new(&config).map_err(StartError::System)?;
         let (status_send, status_receive) = bounded::<StatusJob>(STATUS_JOBS);
-        let reports: Arc<dyn Reports> = Arc::new(StatusQueue(status_send.clone()));
+        let (board, gauges) = (Arc::new(Board::default()), Arc::new(StoreGauges::default()));
+        let reports: Arc<dyn Reports> = Arc::new(StatusQueue { jobs: status_send.clone(), board: board.clone() });
         let network = NetworkChannel::new(super::settings::network_settings(&config));
         let (channels, network) = self::channels(self.channels, &reports, network, &config)?;
         let service_counters = wiring.registry.register();
@@ -137,8 +139,15 @@ impl ServerBuilder {
         let ages = wiring.workers.iter().map(WorkerSender::ages).collect();
         let lost = Arc::new(AtomicU64::new(0));
         let registry = wiring.registry.clone();
-        let status =
-            Arc::new(StatusSource::new(registry, ages, lost.clone(), access.clone(), about(&config), clock.now()));
+        let status = Arc::new(StatusSource::new(
+            registry,
+            ages,
+            lost.clone(),
+            access.clone(),
+            (board, gauges.clone()),
+            about(&config),
+            clock.now(),
+        ));
         let (keeper_send, keeper_receive) = bounded(KEEPER_JOBS);
 
         let mut threads = Threads::default();

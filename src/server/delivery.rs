@@ -1,16 +1,18 @@
 //! The ways from service threads back to the workers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::WorkerId;
-use crate::dialect::hydrogen::{Peer, Reports};
+use crate::dialect::hydrogen::{DeliveryFigures, Peer, Reports};
 use crate::engine::channel::{CompletionSink, EventSink, Responder};
 use crate::engine::topic::owner;
 use crate::engine::work::{Completion, Emission, Request};
 use crate::sys::mailbox::{ToWorker, WorkerSender, is_worker_thread};
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 
 /// The workers' queues, as the sinks that channels and services know.
 pub(super) struct Workers {
@@ -64,17 +66,35 @@ pub(super) enum StatusJob {
     },
 }
 
+/// What the workers tell of their guaranteed delivery, by worker.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<BTreeMap<WorkerId, DeliveryFigures>>);
+
+impl Board {
+    /// What was told last.
+    pub(super) fn read(&self) -> Vec<DeliveryFigures> {
+        self.0.lock().values().cloned().collect()
+    }
+}
+
 /// The status service's queue, as the dialect knows it.
-pub(super) struct StatusQueue(pub Sender<StatusJob>);
+pub(super) struct StatusQueue {
+    pub jobs: Sender<StatusJob>,
+    pub board: Arc<Board>,
+}
 
 impl Reports for StatusQueue {
     fn status(&self, older: bool, responder: Responder) {
-        if let Err(error) = self.0.try_send(StatusJob::Report { older, responder })
+        if let Err(error) = self.jobs.try_send(StatusJob::Report { older, responder })
             && let StatusJob::Report { responder, .. } = error.into_inner()
         {
             let busy = crate::base::Error::new(crate::base::Code::Unavailable, "too many status requests at once");
             responder.failed(busy.retry_after_ms(1000));
         }
+    }
+
+    fn delivery(&self, worker: WorkerId, figures: DeliveryFigures) {
+        self.board.0.lock().insert(worker, figures);
     }
 }
 

@@ -86,8 +86,10 @@ fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) 
     Ok(match path {
         "/" => Answer::html(200, Bytes::from_static(PAGE.as_bytes())),
         "/health" => Answer::json(200, Bytes::from_static(b"{\"status\":\"ok\"}")),
-        "/ready" if status.is_ready() => Answer::json(200, Bytes::from_static(b"{\"ready\":true}")),
-        "/ready" => Answer::json(503, Bytes::from_static(b"{\"ready\":false,\"reason\":\"draining\"}")),
+        "/ready" => match status.not_ready() {
+            None => Answer::json(200, Bytes::from_static(b"{\"ready\":true}")),
+            Some(reason) => Answer::json(503, format!("{{\"ready\":false,\"reason\":\"{reason}\"}}")),
+        },
         "/metrics" => Answer::new(200, METRICS_TYPE, status.metrics(clock.now())),
         _ => Answer::json(200, status.status(clock.now()).to_string()),
     })

@@ -80,6 +80,10 @@ impl Shard for Dialects {
         self.hydrogen.on_notice(notice, now, out);
     }
 
+    fn on_stop(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.hydrogen.on_stop(now, out);
+    }
+
     fn poll_timeout(&self) -> Option<Mono> {
         self.hydrogen.poll_timeout()
     }

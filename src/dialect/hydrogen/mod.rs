@@ -14,6 +14,7 @@ mod channels;
 mod consumer_id;
 mod context;
 mod dispatch;
+mod figures;
 mod gather;
 mod guaranteed;
 mod image;
@@ -37,6 +38,7 @@ pub mod system;
 mod timers;
 
 pub use channels::{Channels, ChannelsError};
+pub use figures::{DeliveryFigures, SubscriptionFigures};
 pub use image::ShardImage;
 pub use log::{Retention, TopicRule};
 pub use peer::Peer;
@@ -68,6 +70,11 @@ use timers::Timers;
 pub trait Reports: Send + Sync {
     /// Answers with the status object; `older` asks for the form of Hydrogen's own clients.
     fn status(&self, older: bool, responder: Responder);
+
+    /// Takes what a worker tells of its guaranteed delivery, once a second.
+    fn delivery(&self, worker: WorkerId, figures: DeliveryFigures) {
+        drop((worker, figures));
+    }
 }
 
 /// What a shard is made of.

@@ -106,6 +106,8 @@ impl Hydrogen {
                     self.sweep_logs(now, out);
                     self.expire_sessions(now, out);
                     self.expire_durables(now, out);
+                    let figures = self.delivery_figures(now);
+                    self.reports.delivery(self.worker, figures);
                     self.timers.sweeps = self.topics.counts().topics > 0
                         || self.logs.len() > 0
                         || self.kept.len() > 0

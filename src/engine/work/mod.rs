@@ -292,6 +292,8 @@ pub trait Shard: Send {
     fn on_store(&mut self, event: &store::StoreEvent, now: Now, out: &mut Outbox<Self::Peer>);
     /// Something that concerns every worker.
     fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Self::Peer>);
+    /// The worker stops: the last that is to be done.
+    fn on_stop(&mut self, now: Now, out: &mut Outbox<Self::Peer>);
     /// When [`Shard::on_timeout`] wants to be called.
     fn poll_timeout(&self) -> Option<Mono>;
     /// The time has come.

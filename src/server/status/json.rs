@@ -6,6 +6,7 @@ use super::View;
 use crate::base::counters::Histogram;
 use crate::base::metric::{DIALECTS, STATES, TYPES_IN, TYPES_OUT};
 use crate::base::{Category, Code, Figures, Metric, Reason};
+use crate::dialect::hydrogen::SubscriptionFigures;
 
 pub(super) fn status(view: &View<'_>) -> Value {
     let figures = &view.figures;
@@ -55,8 +56,22 @@ pub(super) fn status(view: &View<'_>) -> Value {
                 "disconnect": figures.count(Metric::EVENTS_DROPPED.at(2)),
             },
             "lost": view.lost,
+            "outstanding": view.delivery(|one| one.outstanding as u64),
+            "oldest_unacked_ms": view.oldest_unacked_ms(),
+            "acked": figures.count(Metric::ACKS_TAKEN),
             "acks_ignored": figures.count(Metric::ACKS_IGNORED),
+            "redelivered": figures.count(Metric::EVENTS_REDELIVERED),
+            "expired": figures.count(Metric::EVENTS_EXPIRED),
+            "dead": figures.count(Metric::EVENTS_DEAD),
+            "dead_letters": view.delivery(|one| one.letters as u64),
+            "unlogged": figures.count(Metric::EVENTS_UNLOGGED),
+            "guaranteed_subscriptions": view.delivery(|one| one.subscriptions as u64),
+            "durable_subscriptions": view.delivery(|one| one.durable as u64),
+            "behind": view.delivery(|one| one.behind as u64),
+            "sessions_resumable": view.delivery(|one| one.parked as u64),
+            "by_subscription": subscriptions(view),
         },
+        "store": store(view),
         "workers": {
             "count": view.about.workers,
             "busy_s": figures.count(Metric::WORKER_BUSY_NS) as f64 / 1e9,
@@ -72,7 +87,46 @@ pub(super) fn status(view: &View<'_>) -> Value {
         "latency_us": {
             "command": histogram(figures.histogram(Metric::COMMAND_NS)),
             "delivery": histogram(figures.histogram(Metric::DELIVERY_NS)),
+            "guaranteed_publish": histogram(figures.histogram(Metric::PUBLISH_NS)),
+            "sync": histogram(figures.histogram(Metric::SYNC_NS)),
         },
+    })
+}
+
+/// The guaranteed subscriptions with most events in flight.
+fn subscriptions(view: &View<'_>) -> Value {
+    let row = |row: &SubscriptionFigures| {
+        json!({
+            "name": row.identity.is_some().then_some(&row.name),
+            "session": row.identity.is_none().then_some(&row.name),
+            "identity": row.identity,
+            "topics": row.topics,
+            "connections": row.members,
+            "outstanding": row.outstanding,
+            "oldest_unacked_ms": row.oldest_ms,
+            "live": row.is_live,
+            "behind_by": row.behind_by,
+            "dead_letters": row.letters,
+        })
+    };
+    view.delivery.iter().flat_map(|figures| &figures.rows).map(row).collect()
+}
+
+fn store(view: &View<'_>) -> Value {
+    let store = &view.store;
+    json!({
+        "well": store.fault.is_none(),
+        "fault": store.fault.map(|fault| fault.as_str()),
+        "bytes": store.size.bytes,
+        "free_bytes": (store.size.free != u64::MAX).then_some(store.size.free),
+        "events": store.size.events,
+        "topics": view.delivery(|one| one.logs as u64),
+        "groups": store.written.groups,
+        "syncs": store.written.synced,
+        "last_sync_us": store.last_sync_ns / 1000,
+        "failures": store.written.failures,
+        "waiting": view.delivery(|one| one.store_requests as u64),
+        "damaged": store.damaged,
     })
 }
 

@@ -11,11 +11,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::delivery::Board;
 use crate::base::counters::Registry;
 use crate::base::{Figures, Now};
+use crate::dialect::hydrogen::DeliveryFigures;
 use crate::engine::auth::Access;
+use crate::engine::store::StoreFault;
 use crate::sys::mailbox::QueueAges;
 use crate::sys::process::{ProcessMeter, SystemMeter};
+use crate::sys::store::gauges::{StoreFigures, StoreGauges};
 
 /// What the figures are read from. Shared by the service threads.
 pub struct StatusSource {
@@ -27,6 +31,8 @@ pub struct StatusSource {
     access: Mutex<Arc<Access>>,
     lost: Arc<AtomicU64>,
     queues: Vec<Arc<QueueAges>>,
+    board: Arc<Board>,
+    store: Arc<StoreGauges>,
     about: About,
 }
 
@@ -54,6 +60,7 @@ impl StatusSource {
         queues: Vec<Arc<QueueAges>>,
         lost: Arc<AtomicU64>,
         access: Arc<Access>,
+        (board, store): (Arc<Board>, Arc<StoreGauges>),
         about: About,
         started: Now,
     ) -> StatusSource {
@@ -66,6 +73,8 @@ impl StatusSource {
             access: Mutex::new(access),
             lost,
             queues,
+            board,
+            store,
             about,
         }
     }
@@ -85,9 +94,16 @@ impl StatusSource {
         json::open_sockets(&self.registry.figures()) == 0
     }
 
-    /// Whether new work is taken.
-    pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+    /// Why no new work is taken, if it is not.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Some("draining");
+        }
+        self.store.figures().fault.map(|fault| match fault {
+            StoreFault::Full => "store_full",
+            StoreFault::ReadOnly => "store_read_only",
+            StoreFault::Io | StoreFault::Damaged | StoreFault::Stale | StoreFault::Refused => "store_unavailable",
+        })
     }
 
     /// The status object.
@@ -116,6 +132,8 @@ impl StatusSource {
             draining: self.draining.load(Ordering::Relaxed),
             blocks: self.access.lock().blocks.iter().filter(|block| !block.is_over(now.wall)).count(),
             lost: self.lost.load(Ordering::Relaxed),
+            delivery: self.board.read(),
+            store: self.store.figures(),
             queue_depth: self.queues.iter().map(|queue| queue.depth()).sum(),
             queue_oldest: self.queues.iter().map(|queue| queue.oldest(now.mono)).max().unwrap_or_default(),
         }
@@ -132,11 +150,23 @@ struct View<'a> {
     draining: bool,
     blocks: usize,
     lost: u64,
+    delivery: Vec<DeliveryFigures>,
+    store: StoreFigures,
     queue_depth: u64,
     queue_oldest: std::time::Duration,
 }
 
 impl View<'_> {
+    /// A sum over the workers.
+    fn delivery(&self, of: impl Fn(&DeliveryFigures) -> u64) -> u64 {
+        self.delivery.iter().map(of).sum()
+    }
+
+    /// How long the oldest event has been in flight.
+    fn oldest_unacked_ms(&self) -> u64 {
+        self.delivery.iter().map(|figures| figures.oldest_ms).max().unwrap_or(0)
+    }
+
     fn uptime_s(&self) -> u64 {
         self.now.mono.since(self.started.mono).as_secs()
     }

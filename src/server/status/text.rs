@@ -22,6 +22,7 @@ pub(super) fn metrics(view: &View<'_>) -> String {
     for (name, help, kind, value) in process(view) {
         families.push(make(name, help, kind, vec![number(kind, "", "", value)]));
     }
+    families.extend(by_subscription(view));
     let mut info = number(Kind::GaugeUp, "version", view.about.server_version, 1.0);
     info.set_label(vec![label("version", view.about.server_version), label("name", &view.about.server_name)]);
     families.push(make("build_info", "The server's name and version.", Kind::GaugeUp, vec![info]));
@@ -31,8 +32,23 @@ pub(super) fn metrics(view: &View<'_>) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// The guaranteed subscriptions with most events in flight, those of sessions together.
+fn by_subscription(view: &View<'_>) -> Option<MetricFamily> {
+    let rows = view.delivery.iter().flat_map(|figures| &figures.rows);
+    let durable = rows.filter_map(|row| Some((row.identity.as_deref()?, row.name.as_str(), row.outstanding)));
+    let metric = |(identity, name, outstanding): (&str, &str, usize)| {
+        let mut metric = number(Kind::GaugeUp, "", "", outstanding as f64);
+        metric.set_label(vec![label("identity", identity), label("subscription", name)]);
+        metric
+    };
+    let metrics: Vec<Metric> = durable.map(metric).collect();
+    let help = "Events in flight by durable subscription, of the hundred of each worker with most.";
+    // A family without numbers cannot be written.
+    (!metrics.is_empty()).then(|| make("durable_subscription_outstanding", help, Kind::GaugeUp, metrics))
+}
+
 fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
-    let process = &view.process;
+    let (process, store) = (&view.process, &view.store);
     let known = |value: Option<u64>| value.unwrap_or(0) as f64;
     vec![
         ("uptime_seconds", "Seconds since the server started.", Kind::GaugeUp, view.uptime_s() as f64),
@@ -50,6 +66,43 @@ fn process(view: &View<'_>) -> Vec<(&'static str, &'static str, Kind, f64)> {
             "Late answers and emitted events that found a worker's queue full.",
             Kind::Counter,
             view.lost as f64,
+        ),
+        (
+            "delivery_outstanding",
+            "Events in flight to guaranteed subscriptions: sent and not acked, or to be sent again.",
+            Kind::GaugeUp,
+            view.delivery(|one| one.outstanding as u64) as f64,
+        ),
+        (
+            "delivery_oldest_unacked_seconds",
+            "How long the oldest event has been in flight.",
+            Kind::GaugeUp,
+            view.oldest_unacked_ms() as f64 / 1000.0,
+        ),
+        (
+            "guaranteed_subscriptions_behind",
+            "Guaranteed subscriptions that are behind the newest event.",
+            Kind::GaugeUp,
+            view.delivery(|one| one.behind as u64) as f64,
+        ),
+        ("dead_letters", "Dead letters that are kept.", Kind::GaugeUp, view.delivery(|one| one.letters as u64) as f64),
+        (
+            "sessions_resumable",
+            "Sessions without connection that can be resumed.",
+            Kind::GaugeUp,
+            view.delivery(|one| one.parked as u64) as f64,
+        ),
+        ("store_well", "1 while the store takes changes.", Kind::GaugeUp, f64::from(u8::from(store.fault.is_none()))),
+        ("store_bytes", "Bytes of the store's files.", Kind::GaugeUp, store.size.bytes as f64),
+        ("store_events", "Events that the store holds, about.", Kind::GaugeUp, store.size.events as f64),
+        ("store_groups_total", "Groups that were committed.", Kind::Counter, store.written.groups as f64),
+        ("store_syncs_total", "Groups that were synced.", Kind::Counter, store.written.synced as f64),
+        ("store_failures_total", "Groups that could not be committed.", Kind::Counter, store.written.failures as f64),
+        (
+            "store_waiting",
+            "Requests that wait for the store.",
+            Kind::GaugeUp,
+            view.delivery(|one| one.store_requests as u64) as f64,
         ),
         ("process_resident_memory_bytes", "Resident memory.", Kind::GaugeUp, known(process.resident_bytes)),
         ("process_virtual_memory_bytes", "Virtual memory.", Kind::GaugeUp, known(process.virtual_bytes)),

@@ -71,6 +71,9 @@ impl<S: Shard> Worker<S> {
             self.parts.beat.fetch_add(1, Ordering::Relaxed);
             let worked = self.turn();
             let handed_on = self.hand_on();
+            if self.stop {
+                break;
+            }
             if worked && handed_on {
                 continue;
             }
@@ -126,7 +129,10 @@ impl<S: Shard> Worker<S> {
                 }
             }
             ToWorker::Notice(notice) => self.guarded(|shard, out| shard.on_notice(&notice, now, out)),
-            ToWorker::Stop => self.stop = true,
+            ToWorker::Stop => {
+                self.guarded(|shard, out| shard.on_stop(now, out));
+                self.stop = true;
+            }
         }
     }
 

@@ -24,6 +24,7 @@ impl Shard for Counting {
     fn on_completion(&mut self, _: Completion, _: Now, _: &mut Outbox<()>) {}
     fn on_store(&mut self, _: &StoreEvent, _: Now, _: &mut Outbox<()>) {}
     fn on_notice(&mut self, _: &Notice, _: Now, _: &mut Outbox<()>) {}
+    fn on_stop(&mut self, _: Now, _: &mut Outbox<()>) {}
     fn poll_timeout(&self) -> Option<Mono> {
         None
     }

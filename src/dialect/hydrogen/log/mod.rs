@@ -222,6 +222,13 @@ impl Logs {
         self.sorted.insert(topic, ());
     }
 
+    /// How many events all of them hold, as far as it is known here.
+    pub(super) fn events(&self) -> u64 {
+        let of = |topic: &Arc<str>| self.of(topic).map_or(0, Log::len);
+        self.sorted.keys().map(of).sum::<u64>()
+            + self.older.iter().map(|log| (log.last + 1).saturating_sub(log.first)).sum::<u64>()
+    }
+
     /// How many topics have a log.
     pub(super) fn len(&self) -> usize {
         self.sorted.len()

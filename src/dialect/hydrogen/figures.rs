@@ -1,0 +1,113 @@
+//! What a shard tells of its guaranteed delivery, for the status.
+
+use super::Hydrogen;
+use super::consumer_id::ConsumerKey;
+use crate::base::Now;
+
+/// Subscriptions that are told one by one: those with most events in flight.
+const ROWS: usize = 100;
+
+/// One worker's guaranteed delivery.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFigures {
+    /// Guaranteed subscriptions.
+    pub subscriptions: usize,
+    /// Those of them that are durable.
+    pub durable: usize,
+    /// Events in flight: sent and not acked, or waiting to be sent again.
+    pub outstanding: usize,
+    /// How long the oldest of them has been in flight, in milliseconds.
+    pub oldest_ms: u64,
+    /// Subscriptions that are behind the newest event.
+    pub behind: usize,
+    /// Dead letters, about.
+    pub letters: usize,
+    /// Topics that keep a log.
+    pub logs: usize,
+    /// Events in them.
+    pub log_events: u64,
+    /// Sessions without connection that can be resumed.
+    pub parked: usize,
+    /// Requests that wait for the store.
+    pub store_requests: usize,
+    /// The subscriptions with most events in flight.
+    pub rows: Vec<SubscriptionFigures>,
+}
+
+/// One guaranteed subscription.
+#[derive(Clone, Debug)]
+pub struct SubscriptionFigures {
+    /// Its name, or the session's id.
+    pub name: String,
+    /// Whose it is, if it is durable.
+    pub identity: Option<String>,
+    /// Its patterns.
+    pub topics: Vec<String>,
+    /// Connections that share it.
+    pub members: usize,
+    /// Events in flight.
+    pub outstanding: usize,
+    /// How long the oldest of them has been in flight, in milliseconds.
+    pub oldest_ms: u64,
+    /// Whether it has come to the newest event.
+    pub is_live: bool,
+    /// Events that were appended, on any topic, since the last that it has taken.
+    pub behind_by: u64,
+    /// Its dead letters.
+    pub letters: usize,
+}
+
+impl Hydrogen {
+    /// What this worker tells of its guaranteed delivery.
+    pub(super) fn delivery_figures(&self, now: Now) -> DeliveryFigures {
+        let mut figures = DeliveryFigures {
+            subscriptions: self.consumers.len(),
+            durable: self.consumers.durables(),
+            logs: self.logs.len(),
+            log_events: self.logs.events(),
+            parked: self.kept.len(),
+            store_requests: self.store.waiting(),
+            ..DeliveryFigures::default()
+        };
+        let head = self.store.head;
+        for (_, held) in self.consumers.iter() {
+            let consumer = &held.consumer;
+            let oldest = consumer.unacked_since().map_or(0, |since| now.mono.since(since).as_millis() as u64);
+            figures.outstanding += consumer.outstanding();
+            figures.oldest_ms = figures.oldest_ms.max(oldest);
+            figures.behind += usize::from(!consumer.is_live());
+            figures.letters += held.letters;
+            let (name, identity) = match &held.key {
+                ConsumerKey::Session(session) => (session.to_string(), None),
+                ConsumerKey::Durable { identity, name } => (name.to_string(), Some(identity.to_string())),
+            };
+            figures.rows.push(SubscriptionFigures {
+                name,
+                identity,
+                topics: Vec::new(),
+                members: consumer.members_len(),
+                outstanding: consumer.outstanding(),
+                oldest_ms: oldest,
+                is_live: consumer.is_live(),
+                behind_by: head.0.saturating_sub(consumer.taken().0),
+                letters: held.letters,
+            });
+        }
+        figures.rows.sort_unstable_by(|one, other| {
+            (other.outstanding, other.behind_by, &one.name).cmp(&(one.outstanding, one.behind_by, &other.name))
+        });
+        figures.rows.truncate(ROWS);
+        for row in &mut figures.rows {
+            let key = match &row.identity {
+                Some(identity) => {
+                    ConsumerKey::Durable { identity: identity.as_str().into(), name: row.name.as_str().into() }
+                }
+                None => ConsumerKey::Session(row.name.as_str().into()),
+            };
+            if let Some(held) = self.consumers.of(key.id()) {
+                row.topics = held.consumer.selectors().map(|one| one.pattern.as_str().to_owned()).collect();
+            }
+        }
+        figures
+    }
+}
