@@ -115,3 +115,23 @@ pub const BLOCK_REASON_BYTES: usize = 256;
 
 /// Addresses whose failed credentials are remembered, per reactor.
 pub const THROTTLED_ADDRESSES: usize = 16 * 1024;
+
+/// Events that one consumer asks of the store at a time, and that it is given again at a time.
+pub const DELIVERY_PAGE: usize = 64;
+
+/// Failed attempts that are remembered of one event: the last ones. A connection that flaps makes
+/// them without end.
+pub const ATTEMPTS_KEPT: usize = 32;
+
+/// Events trimmed while a consumer waits for a page that may hold them. With more the page is read
+/// again.
+pub const TRIMMED_WHILE_READING: usize = 4096;
+
+/// Topics of which it is kept whom they concern.
+pub const INTEREST_TOPICS_KEPT: usize = 4096;
+
+/// Requests of one group of the store's writer: with [`GROUP_BYTES`], what one sync serves.
+pub const GROUP_REQUESTS: usize = 4096;
+
+/// Bytes of one group of the store's writer, but one request at least.
+pub const GROUP_BYTES: usize = 8 * 1024 * 1024;

@@ -10,5 +10,6 @@ pub mod mailbox;
 pub mod network;
 pub mod process;
 pub mod reactor;
+pub mod store;
 pub mod tls;
 pub mod worker;

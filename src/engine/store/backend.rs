@@ -16,14 +16,19 @@ use crate::engine::topic::Epoch;
 /// Whatever it returns was checked by the record's own checksum. What does not pass is set aside
 /// and reported by [`Backend::take_damage`], never returned.
 pub trait Backend: Send {
-    /// Commits a group as a whole. Its appends are numbered from `first` on, in order. With `sync`,
-    /// it and everything before it survives a power cut from now on. After an error nothing of the
-    /// group counts; after [`super::StoreFault::Io`] the backend refuses everything until it is
-    /// opened again. Returns what each trim of the group did, in order.
+    /// Commits a group as a whole. Its appends are numbered from `first` on, in order. With
+    /// `sync`, it and everything before it survives a power cut from now on. After an error nothing
+    /// of the group counts; after [`super::StoreFault::Io`] the backend refuses everything until it
+    /// is opened again. Returns what each trim of the group did, in order.
+    ///
+    /// Refused, with nothing changed: an append whose offset does not follow the last of its log
+    /// (a new log begins with 1), one to a log that is not its topic's newest, and a `first` that
+    /// was given to an event before.
     fn commit(&mut self, group: &[Write], first: Seq, sync: bool) -> Result<Vec<Trimmed>, StoreError>;
 
     /// Tries to become well after a failure: opens everything anew, takes back events behind
     /// `last`, the newest that was answered, and writes and syncs something to see that it can.
+    /// Other changes of the group that failed may be there or not; their askers repeat them.
     fn reopen(&mut self, last: Seq) -> Result<(), StoreError>;
 
     /// Reads events.
@@ -41,6 +46,9 @@ pub trait Backend: Send {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(Box<str>, Bytes)>, StoreError>;
+
+    /// Syncs everything and marks the store as closed in order. Nothing is asked of it afterwards.
+    fn close(&mut self) -> Result<(), StoreError>;
 
     /// What was found damaged since the last call.
     fn take_damage(&mut self) -> Vec<Damage>;
@@ -77,9 +85,10 @@ pub struct Image {
     pub last: Seq,
     /// Every log that holds events, and the newest log of every topic even if it holds none.
     pub logs: Vec<LogHead>,
-    /// Ids of publishes, oldest first, with what they were answered.
+    /// Ids of publishes, oldest first, with what they were answered: the newest within the window.
+    /// Those of events that are gone may be left out.
     pub dedup: Vec<(DedupKey, Epoch, u64, Wall)>,
-    /// Whether the store was closed in order.
+    /// Whether the store was closed in order, or is new.
     pub was_closed: bool,
 }
 

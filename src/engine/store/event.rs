@@ -89,7 +89,8 @@ pub enum Answer {
 pub struct Trimmed {
     /// The events that went, in order.
     pub gone: Vec<Seq>,
-    /// The oldest offset that the log still has; one more than its newest if it has none.
+    /// The oldest offset that the log still has; one more than its newest if it has none; 0 if
+    /// there is no such log.
     pub first: u64,
     /// Bytes of what is left, as [`Record::weight`] counts them.
     pub bytes: u64,
@@ -110,6 +111,7 @@ pub struct Page {
     /// Reading one log: whether there is more behind the last of `records`.
     pub more: bool,
     /// Reading one log: whether something between the place asked for and the last of `records`
-    /// is not there any more.
+    /// is not there any more. If there is no more to read, what is gone from the log's end counts,
+    /// and so does a log that the store does not know.
     pub missing: bool,
 }

@@ -13,11 +13,19 @@
 mod backend;
 mod event;
 mod fault;
+mod page;
+mod reader;
 mod record;
 mod request;
+mod told;
+mod writer;
 
 pub use backend::{Backend, Image, LogHead, Opened, Size};
 pub use event::{Answer, Commit, Entry, Failure, Page, StoreEvent, Trimmed};
 pub use fault::{Damage, StoreError, StoreFault};
+pub use page::{Gather, LogRange, page_of_log, page_of_patterns};
+pub use reader::answer;
 pub use record::{DedupKey, Level, Record, Seq};
 pub use request::{Append, Op, Read, Request, Table, Write};
+pub use told::{To, Told};
+pub use writer::{Writer, Written};

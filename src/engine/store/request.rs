@@ -149,13 +149,14 @@ pub enum Read {
         /// So many bytes at most, but one event at least.
         bytes: usize,
     },
-    /// One log from a time on.
+    /// One log from a time on: the first event that was published then or later, and all behind
+    /// it in the order of offsets, even if the clock was set back in between.
     Time {
         /// The topic.
         topic: Arc<str>,
         /// Which of its logs.
         epoch: Epoch,
-        /// Only what was published then or later.
+        /// When the first was published, at the earliest.
         since: Wall,
         /// So many events at most.
         limit: usize,
@@ -175,7 +176,7 @@ pub enum Read {
         /// So many bytes at most, but one event at least.
         bytes: usize,
     },
-    /// Single events. Those that are gone are left out.
+    /// Single events, in the order asked. Those that are gone are left out.
     Seqs {
         /// Which.
         seqs: Vec<Seq>,
