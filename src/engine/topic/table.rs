@@ -24,6 +24,11 @@ impl Epoch {
         Epoch(random)
     }
 
+    /// The random number that it is made of, for a store.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
     /// Reads what `Display` wrote.
     pub fn parse(text: &str) -> Option<Epoch> {
         let is_hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));

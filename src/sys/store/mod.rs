@@ -4,6 +4,7 @@
 //! decides nothing about groups, terms and who is told: that is [`crate::engine::store::Writer`].
 
 pub mod memory;
+pub mod sqlite;
 
 #[cfg(test)]
 mod conformance;
