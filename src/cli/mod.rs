@@ -17,6 +17,7 @@ mod output;
 mod publish;
 mod serve;
 mod status;
+mod store;
 mod subscribe;
 
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum Command {
     Call(call::Args),
     /// Show how the server is doing
     Status(status::Args),
+    /// Look at the store of a server that is stopped
+    Store(store::Args),
     /// Load a server and measure it
     Bench(Box<bench::Args>),
 }
@@ -97,6 +100,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),
         Command::Status(args) => status::run(args),
+        Command::Store(args) => store::run(args),
         Command::Bench(args) => bench::run(*args).map_err(|error| Stop::new(error.exit(), error)),
     }
 }

@@ -199,8 +199,11 @@ pub(super) fn set_aside(
     Ok(())
 }
 
+/// A log, an offset, and the row that lies there.
+type Placed = (i64, u64, Map<String, Value>);
+
 /// The place of a damaged event and its row, if its row and the index agree on it.
-fn place_of(db: &Connection, heads: &Heads, seq: u64) -> Result<Option<(i64, u64, Map<String, Value>)>, StoreError> {
+fn place_of(db: &Connection, heads: &Heads, seq: u64) -> Result<Option<Placed>, StoreError> {
     let mut query = db.prepare_cached(&format!("SELECT {} FROM event NOT INDEXED WHERE seq = ?1", row::COLUMNS))?;
     let mut rows = query.query([seq as i64])?;
     let Some(found) = rows.next()? else { return Ok(None) };

@@ -5,10 +5,12 @@
 //! thread uses. It refuses to guess: what its sums do not hold to be whole is never given out, and
 //! what is known to be gone is reported.
 
+mod check;
 mod commit;
 mod damage;
 mod fault;
 mod heads;
+mod holes;
 mod live;
 mod load;
 mod mark;
@@ -23,6 +25,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use check::{CheckError, LogReport, Report, check};
 pub use fault::OpenError;
 
 use std::fs::{self, File, TryLockError};
@@ -59,6 +62,18 @@ pub struct SqliteSettings {
     pub dedup_max: usize,
 }
 
+impl SqliteSettings {
+    /// Pages of the log that ask for a checkpoint.
+    fn checkpoint_pages(&self) -> u32 {
+        (self.max_bytes / 16 / PAGE).clamp(32, 1000) as u32
+    }
+
+    /// Bytes that the log may take for long. What one large group made of it is given back.
+    fn log_bytes(&self) -> u64 {
+        2 * u64::from(self.checkpoint_pages()) * PAGE
+    }
+}
+
 /// The store on a disk.
 #[derive(Debug)]
 pub struct SqliteBackend {
@@ -90,8 +105,7 @@ impl SqliteBackend {
         let Up { live, was_closed, remembered } = up;
         let image = Image { last: live.last, logs: live.heads.image(), dedup: remembered, was_closed };
         let damage = aside.take();
-        let pages = (settings.max_bytes / 8 / PAGE).clamp(64, 1000) as u32;
-        let space = Space::new(path, settings.max_bytes, settings.min_free_bytes, pages);
+        let space = Space::new(path, settings.max_bytes, settings.min_free_bytes, settings.log_bytes());
         let mut backend = SqliteBackend {
             now,
             live: Some(live),
@@ -100,7 +114,7 @@ impl SqliteBackend {
             aside,
             space,
             fault: None,
-            checkpoint_pages: pages,
+            checkpoint_pages: settings.checkpoint_pages(),
             _lock: lock,
             settings,
         };

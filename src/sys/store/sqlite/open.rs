@@ -17,6 +17,7 @@ use super::commit::insert_log;
 use super::damage::{Aside, save_end, save_gap};
 use super::fault::of_file;
 use super::heads::Head;
+use super::holes;
 use super::live::{Dedup, Live, checkpoint};
 use super::load::{self, Remembered};
 use super::mark::{self, Known, KnownLog};
@@ -103,7 +104,7 @@ fn settle_log(copy: &Path, is_kept: bool, aside: &Aside) {
 fn start(way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> Result<(Up, bool), StoreError> {
     let path = &way.settings.path;
     let salt = mark::salt(&path.join("db-wal"));
-    let db = schema::connect(&path.join("db"), way.settings.cache_bytes)?;
+    let db = schema::connect(&path.join("db"), way.settings)?;
     let found = look(&db, way, aside, is_rebuilt);
     let found = match found {
         Ok(found) => found,
@@ -121,7 +122,7 @@ fn start(way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> Result<(Up, bool
         is_lost = true;
     }
     if is_rebuilt {
-        salvage::report_holes(&mut live, aside)?;
+        holes::report_all(&mut live, aside)?;
     } else if !was_closed && is_log_short(way.known, salt, pages) {
         let text = "commits at the end of the database's log are lost: small values may be older than they were";
         aside.report(Damage::File { text: text.into() });
@@ -193,7 +194,7 @@ fn take_back(db: &Connection, last: Seq, known: &Known) -> Result<(), StoreError
 
 /// Whether SQLite found less in its log than was marked. A log that began anew since the mark was
 /// written has the next salt.
-fn is_log_short(known: &Known, salt: Option<u32>, pages: u32) -> bool {
+pub(super) fn is_log_short(known: &Known, salt: Option<u32>, pages: u32) -> bool {
     let Some((marked_salt, marked_pages)) = known.pages else { return false };
     if salt == Some(marked_salt) {
         return pages < marked_pages;

@@ -16,11 +16,12 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row, params};
 
+use super::SqliteSettings;
 use super::commit::{insert_event, insert_log};
 use super::damage::{Aside, raw, save_end, save_gap};
 use super::fault::of_file;
 use super::heads::{Head, Heads};
-use super::live::{Live, checkpoint};
+use super::live::checkpoint;
 use super::load::{LOG_COLUMNS, dedup_row, log_row};
 use super::open::Way;
 use super::row::{self, decode};
@@ -75,10 +76,10 @@ pub(super) fn rebuild(way: &Way<'_>, aside: &mut Aside) -> Result<(), StoreError
     let part = path.join("db.part");
     remove(&part)?;
     remove(&path.join("db.part-wal"))?;
-    let new = schema::connect(&part, way.settings.cache_bytes)?;
+    let new = schema::connect(&part, way.settings)?;
     schema::create(&new)?;
     checkpoint(&new)?;
-    let old = open_old(path, &part, aside)?;
+    let old = open_old(way.settings, &part, aside)?;
     new.execute_batch("PRAGMA synchronous=OFF")?;
     let mut copy = Copy { old: &old, new: &new, aside, names: Heads::default(), rows: 0 };
     new.execute_batch("BEGIN")?;
@@ -100,9 +101,9 @@ pub(super) fn rebuild(way: &Way<'_>, aside: &mut Aside) -> Result<(), StoreError
 
 /// Opens the damaged database. If its first page is of no use, it gets that of a new one: the
 /// tables begin on the same pages.
-fn open_old(path: &Path, new: &Path, aside: &Aside) -> Result<Connection, StoreError> {
-    let file = path.join("db");
-    if let Some(old) = open_readable(&file) {
+fn open_old(settings: &SqliteSettings, new: &Path, aside: &Aside) -> Result<Connection, StoreError> {
+    let file = settings.path.join("db");
+    if let Some(old) = open_readable(&file, settings) {
         return Ok(old);
     }
     let patch = || -> std::io::Result<()> {
@@ -118,11 +119,12 @@ fn open_old(path: &Path, new: &Path, aside: &Aside) -> Result<Connection, StoreE
         old.write_all_at(&first, 0)
     };
     patch().map_err(|error| of_file("mending the first page of", &file, &error))?;
-    open_readable(&file).ok_or_else(|| StoreError::new(StoreFault::Damaged, "its first page cannot be mended"))
+    open_readable(&file, settings)
+        .ok_or_else(|| StoreError::new(StoreFault::Damaged, "its first page cannot be mended"))
 }
 
-fn open_readable(file: &Path) -> Option<Connection> {
-    let db = schema::connect(file, 8 << 20).ok()?;
+fn open_readable(file: &Path, settings: &SqliteSettings) -> Option<Connection> {
+    let db = schema::connect(file, settings).ok()?;
     // Evidence is not to be changed when it is closed.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
     let empty = Connection::open_in_memory().ok()?;
@@ -381,41 +383,9 @@ impl Copy<'_> {
 
     fn step(&mut self) -> Result<(), StoreError> {
         self.rows += 1;
-        if self.rows % STEP == 0 {
+        if self.rows.is_multiple_of(STEP) {
             self.new.execute_batch("COMMIT; BEGIN")?;
         }
         Ok(())
     }
-}
-
-/// Reports the holes in all logs, which nobody knew of.
-pub(super) fn report_holes(live: &mut Live, aside: &mut Aside) -> Result<(), StoreError> {
-    let mut holes = Vec::new();
-    for head in live.heads.all().filter(|head| !head.is_empty()) {
-        let mut query =
-            live.db.prepare_cached("SELECT offset FROM event INDEXED BY event_place WHERE log = ?1 ORDER BY offset")?;
-        let mut rows = query.query([head.id])?;
-        let mut at = head.first - 1;
-        let mut hole = |offset: u64, at: u64| {
-            if offset > at + 1 {
-                holes.extend(
-                    live.heads.gaps.unknown(head.id, at + 1, offset - 1).into_iter().map(|hole| (head.id, hole)),
-                );
-            }
-        };
-        while let Some(row) = rows.next()? {
-            let offset = row.get::<_, i64>(0)? as u64;
-            hole(offset, at);
-            at = offset;
-        }
-        hole(head.last.saturating_add(1), at);
-    }
-    for (log, (first, last)) in holes {
-        save_gap(&live.db, log, first, last)?;
-        live.heads.gaps.add(log, first, last);
-        if let Some(head) = live.heads.of(log) {
-            aside.report_events(head, first, last);
-        }
-    }
-    Ok(())
 }

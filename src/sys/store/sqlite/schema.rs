@@ -16,6 +16,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::SqliteSettings;
 use crate::base::Wall;
 use crate::engine::store::{StoreError, StoreFault};
 use crate::engine::topic::Epoch;
@@ -92,7 +93,7 @@ pub(super) fn probe(db: &Connection) -> Result<(), StoreError> {
 }
 
 /// Opens the file, or makes it, with everything set that the store relies on.
-pub(super) fn connect(path: &Path, cache_bytes: u64) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, settings: &SqliteSettings) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.set_prepared_statement_cache_capacity(64);
@@ -100,8 +101,10 @@ pub(super) fn connect(path: &Path, cache_bytes: u64) -> Result<Connection, Store
     // never automatic: SQLite would pass over its failure.
     db.execute_batch(&format!(
         "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size={PAGE}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-         PRAGMA wal_autocheckpoint=0; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{};",
-        (cache_bytes >> 10).max(64)
+         PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit={}; PRAGMA cell_size_check=ON;
+         PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{};",
+        settings.log_bytes(),
+        (settings.cache_bytes >> 10).max(64)
     ))?;
     Ok(db)
 }

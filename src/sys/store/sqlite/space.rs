@@ -16,7 +16,7 @@ pub(super) struct Space {
     folder: PathBuf,
     max_bytes: u64,
     min_free_bytes: u64,
-    /// Bytes that the log takes between two checkpoints.
+    /// Bytes that the log may take.
     log: u64,
     /// Bytes of the database's pages that are in use, and of the log.
     held: u64,
@@ -30,9 +30,8 @@ pub(super) struct Space {
 
 impl Space {
     /// Nothing is known yet.
-    pub(super) fn new(folder: &Path, max_bytes: u64, min_free_bytes: u64, log_pages: u32) -> Space {
+    pub(super) fn new(folder: &Path, max_bytes: u64, min_free_bytes: u64, log: u64) -> Space {
         let folder = folder.to_owned();
-        let log = u64::from(log_pages) * (PAGE + 24);
         Space { folder, max_bytes, min_free_bytes, log, held: 0, files: 0, free: u64::MAX, since: 0 }
     }
 

@@ -1,6 +1,7 @@
 //! Damage, at every place: the store opens, gives out nothing wrong, and reports what is gone.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 
 use super::*;
 use crate::engine::store::Damage;
@@ -8,7 +9,7 @@ use crate::engine::store::Damage;
 const TOPICS: [&str; 3] = ["a.b", "a.c", "x.y"];
 
 /// A store with some events and values. Returns its folder, closed in order or as if killed.
-fn sample(is_closed: bool, each: u64) -> Folder {
+pub(super) fn sample(is_closed: bool, each: u64) -> Folder {
     let mut folder = Folder::new();
     let mut backend = SqliteBackend::open(settings(&folder.path()), NOW).unwrap().backend;
     let mut seq = 1;
@@ -181,5 +182,3 @@ fn one_damaged_event_is_set_aside_as_it_was_and_the_rest_is_read() {
     let again = SqliteBackend::open(settings(&folder.path()), NOW).unwrap();
     assert_eq!((again.damage.len(), again.image.logs[0].first), (0, 2));
 }
-
-use std::fs::File;

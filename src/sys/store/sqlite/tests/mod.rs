@@ -1,5 +1,6 @@
 //! The store on a disk: what every backend must do, and what only this one can show.
 
+mod checks;
 mod damaged;
 mod limits;
 
