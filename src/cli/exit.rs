@@ -39,6 +39,8 @@ exits! {
     Refused = 4, "The server refused the connection (401, 403, 429) or ended it for the key's sake (1008, 4001).";
     /// The server did not answer in time.
     Timeout = 5, "No answer, or not as many events as asked for, within the timeout.";
+    /// Something in the store is damaged.
+    Damaged = 6, "Something in the store is damaged.";
     /// A defect of the program or the server's library.
     Internal = 70, "A defect of this program.";
     /// The machine refused what was needed.

@@ -18,6 +18,7 @@ mod output;
 mod publish;
 mod serve;
 mod status;
+mod store;
 mod subscribe;
 
 use std::process::ExitCode;
@@ -66,6 +67,8 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Show how the server is doing
     Status(status::Args),
+    /// Look at the store of a server that is stopped
+    Store(store::Args),
     /// Load a server and measure it
     Bench(Box<bench::Args>),
 }
@@ -101,6 +104,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Call(args) => call::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Status(args) => status::run(args),
+        Command::Store(args) => store::run(args),
         Command::Bench(args) => bench::run(*args).map_err(|error| Stop::new(error.exit(), error)),
     }
 }

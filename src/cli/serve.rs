@@ -36,7 +36,9 @@ pub fn run(args: Args) -> Result<(), Stop> {
 fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Log(_) | RunError::Signals(_) => Exit::System,
-        RunError::Start(StartError::DataDir(..) | StartError::Listen(..) | StartError::System(_)) => Exit::System,
+        RunError::Start(
+            StartError::DataDir(..) | StartError::Listen(..) | StartError::Store(_) | StartError::System(_),
+        ) => Exit::System,
         RunError::Start(
             StartError::Keys(_)
             | StartError::Key(_)

@@ -19,6 +19,7 @@ use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds
 use super::shard::Dialects;
 use super::status::{About, StatusSource};
 use super::stop::{Server, Threads};
+use super::store;
 use super::watch::{Beat, Watchdog};
 use super::wiring::Wiring;
 use crate::base::{Counters, DialectId, Metric, ReactorId, WorkerId};
@@ -35,6 +36,7 @@ use crate::sys::mailbox::{MESSAGE_BATCHES, ReactorSender, Reactors, WorkerReceiv
 use crate::sys::network::NetworkChannel;
 use crate::sys::reactor::{self, Reactor};
 use crate::sys::store::gauges::StoreGauges;
+use crate::sys::store::thread::{StoreSender, StoreThread};
 use crate::sys::worker::{self, Worker};
 
 /// Requests that may wait for the status service.
@@ -55,6 +57,8 @@ pub enum StartError {
     Tls(String),
     /// An address cannot be listened on.
     Listen(SocketAddr, io::Error),
+    /// The store cannot be opened.
+    Store(String),
     /// A channel cannot be registered.
     Channel(ChannelsError),
     /// A thread or a poll could not be made.
@@ -71,6 +75,7 @@ impl fmt::Display for StartError {
             StartError::Key(why) => write!(f, "{why}"),
             StartError::Tls(why) => write!(f, "TLS: {why}"),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Store(why) => write!(f, "{why}"),
             StartError::Channel(error) => write!(f, "{error}"),
             StartError::System(error) => write!(f, "{error}"),
             StartError::Disabled => f.write_str("WebSocketServer.Enabled is false: there is nothing to serve"),
@@ -134,6 +139,8 @@ impl ServerBuilder {
         let network = NetworkChannel::new(super::settings::network_settings(&config));
         let (channels, network) = self::channels(self.channels, &reports, network, &config)?;
         let service_counters = wiring.registry.register();
+        let store_counters = wiring.registry.register();
+        let opened = store::open(&config, clock.now(), &gauges, &store_counters)?;
         let worker_counters: Vec<_> = (0..wiring.worker_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let reactor_counters: Vec<_> = (0..wiring.reactor_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let ages = wiring.workers.iter().map(WorkerSender::ages).collect();
@@ -156,18 +163,17 @@ impl ServerBuilder {
         let health = Arc::new(Health::new(self.on_loss));
         let mut beats: Vec<Beat> = Vec::new();
         let settings = Arc::new(hydrogen_settings(&config));
-        let opened = super::store::open();
-        let (store_send, store_receive) = super::store::channel();
-        let image = opened.image.clone();
-        let own_workers = workers.clone();
-        let backend = opened.backend;
-        threads.services.push(spawn("store", &health, {
-            let image = image.clone();
-            move || {
-                super::store::run(backend, &image, &store_receive, &own_workers);
-                Ok(())
-            }
-        })?);
+        let store::Opened { backend, image } = opened;
+        let store = StoreThread::spawn(
+            backend,
+            image.store.last,
+            u16::try_from(workers.len()).unwrap_or(u16::MAX),
+            store::sink(workers.clone()),
+            store::on_commit(store_counters),
+            gauges,
+        )
+        .map_err(StartError::System)?;
+        let store_send = store.sender();
         for (index, inbox) in wiring.worker_inboxes.drain(..).enumerate() {
             let id = WorkerId(index as u16);
             let counters = worker_counters[index].clone();
@@ -256,6 +262,7 @@ impl ServerBuilder {
             threads,
             keeper: keeper_send,
             network,
+            store: Some(store),
             health,
         })
     }
@@ -307,14 +314,14 @@ fn worker_parts(
     reactors: Vec<ReactorSender>,
     workers: &Arc<Vec<WorkerSender<Peer>>>,
     keeper: &KeeperQueue,
-    store: &crossbeam_channel::Sender<Vec<crate::engine::store::Request>>,
+    store: &StoreSender,
     counters: Arc<Counters>,
     clock: Clock,
 ) -> worker::Parts<Dialects> {
     let keeper = keeper.clone();
     let store = store.clone();
     worker::Parts {
-        store: Box::new(move |requests| store.try_send(requests).map_err(|error| error.into_inner())),
+        store: Box::new(move |requests| store.try_send(requests)),
         id,
         shard,
         inbox,

@@ -14,6 +14,7 @@ use crate::engine::work::Notice;
 use crate::sys::clock::Clock;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
 use crate::sys::network::NetworkChannel;
+use crate::sys::store::thread::StoreThread;
 
 /// The threads of a server.
 #[derive(Default)]
@@ -35,6 +36,7 @@ pub struct Server {
     pub(super) threads: Threads,
     pub(super) keeper: KeeperQueue,
     pub(super) network: Arc<NetworkChannel>,
+    pub(super) store: Option<StoreThread>,
     pub(super) health: Arc<Health>,
 }
 
@@ -109,6 +111,10 @@ impl Server {
             worker.send(ToWorker::Stop);
         }
         join(self.threads.workers.drain(..));
+        // What the workers asked for last is written down before it is closed.
+        if let Some(store) = self.store.take() {
+            store.stop();
+        }
         let _ = self.keeper.send(ToKeeper::Stop);
         self.network.stop();
         // The status service ends when the last queue into it is gone; nothing waits for it.

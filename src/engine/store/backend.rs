@@ -114,4 +114,7 @@ pub struct LogHead {
     /// Whether it takes events of level memory. If the store was not closed in order, some may
     /// be missing at its end: it gets no more events then, so that no offset is given twice.
     pub is_mixed: bool,
+    /// Whether events at its end were lost to damage, or may have been. It takes no more events,
+    /// so that no offset is given twice: the topic needs a new epoch.
+    pub is_cut: bool,
 }

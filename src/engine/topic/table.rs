@@ -24,7 +24,7 @@ impl Epoch {
         Epoch(random)
     }
 
-    /// The number that it was made from.
+    /// The random number that it is made of, for a store.
     pub fn as_u64(self) -> u64 {
         self.0
     }

@@ -5,6 +5,8 @@
 
 pub mod gauges;
 pub mod memory;
+pub mod sqlite;
+pub mod thread;
 
 #[cfg(test)]
 mod conformance;

@@ -87,7 +87,8 @@ impl Log {
 
     fn of(head: &LogHead, was_closed: bool, rule: Option<&TopicRule>, default: &Arc<Retention>) -> Log {
         Log {
-            is_sealed: head.is_mixed && !was_closed,
+            // Its end is not known, so that its offsets must not be given to others.
+            is_sealed: head.is_cut || (head.is_mixed && !was_closed),
             first: head.first,
             committed: head.last,
             handed_out: head.last,

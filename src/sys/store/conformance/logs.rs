@@ -148,6 +148,7 @@ pub fn a_log_that_holds_nothing_is_forgotten_unless_it_is_the_newest(new_lab: Ne
         bytes,
         first_time,
         is_mixed: false,
+        is_cut: false,
     };
     assert_eq!(logs, [head("a.b", 2, 3, 0, None), head("x.y", 1, 5, 12 + 3 + 64, Some(NOW))]);
 }

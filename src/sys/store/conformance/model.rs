@@ -200,6 +200,7 @@ impl Model {
                 bytes: held.iter().map(|r| r.weight() as u64).sum(),
                 first_time: held.first().map(|r| r.time),
                 is_mixed: newest.is_mixed,
+                is_cut: false,
                 topic,
             });
         }

@@ -263,6 +263,7 @@ impl State {
                     bytes: log.bytes,
                     first_time: oldest.and_then(|(_, seq)| self.events.get(seq)).map(|event| event.record.time),
                     is_mixed: log.is_mixed,
+                    is_cut: false,
                 });
             }
         }
