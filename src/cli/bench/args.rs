@@ -172,6 +172,9 @@ pub struct Args {
     /// Seconds of rest between opening the connections and the load
     #[arg(long, default_value_t = 0.3)]
     pub settle: f64,
+    /// After the last message was sent, what is in flight is waited for until nothing has come for so many seconds
+    #[arg(long, default_value_t = 3.0)]
+    pub drain: f64,
     /// Seconds after which the run ends, whatever has or has not happened
     #[arg(long, default_value_t = 120.0)]
     pub max_time: f64,
@@ -254,6 +257,7 @@ impl Args {
             ("--warmup", self.warmup),
             ("--duration", self.duration),
             ("--settle", self.settle),
+            ("--drain", self.drain),
             ("--max-time", self.max_time),
         ] {
             if !(0.0..=86_400.0).contains(&seconds) {

@@ -39,8 +39,6 @@ use target::Target;
 use usage::{Machine, Reading};
 use worker::{Work, Worker, Yield};
 
-/// After the last message was sent, what is in flight is waited for until nothing has come for so long.
-const DRAIN: Duration = Duration::from_secs(3);
 /// How often the main thread looks at the workers.
 const LOOK: Duration = Duration::from_millis(1);
 /// Descriptors beside the connections': polls, timers, `/proc`, the standard streams.
@@ -83,13 +81,14 @@ fn measure(args: &Args) -> Result<Report, BenchError> {
     run.rest(args.duration)?;
     run.shared.enter(Phase::Drain);
     let end = run.snapshot();
+    let patience = Duration::from_secs_f64(args.drain);
     let (mut left, mut moved_at) = (u64::MAX, Instant::now());
     let draining = |shared: &Shared| {
         let before = std::mem::replace(&mut left, shared.outstanding());
         if left != before {
             moved_at = Instant::now();
         }
-        !shared.is_drained() && moved_at.elapsed() < DRAIN
+        !shared.is_drained() && moved_at.elapsed() < patience
     };
     run.wait_while(draining, "messages were still coming in")?;
 

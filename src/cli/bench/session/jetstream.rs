@@ -19,6 +19,11 @@ const STREAM: &str = "hydrogen-bench";
 const STREAM_MADE: &str = "stream";
 const CONSUMER_MADE: &str = "consumer";
 
+/// While the stream is being made for one connection, the server tells others that their subject is
+/// taken: they ask again, so many times.
+const TRIES: u32 = 1000;
+const SUBJECT_IS_TAKEN: &[u8] = br#""err_code":10065"#;
+
 /// One connection's part in a stream.
 #[derive(Debug)]
 pub struct JetStream {
@@ -29,6 +34,8 @@ pub struct JetStream {
     /// Where its consumer delivers to. A wildcard would not do: nats-server 2.9 wants interest in
     /// exactly this.
     deliveries: String,
+    /// How often the stream may still be asked for.
+    tries: u32,
 }
 
 impl JetStream {
@@ -39,6 +46,7 @@ impl JetStream {
             is_subscriber: matches!(role, Role::Subscriber(_)),
             inbox: format!("_INBOX.hydrogen-bench-{run:04x}.{number}.answer."),
             deliveries: format!("_INBOX.hydrogen-bench-{run:04x}.{number}.deliveries"),
+            tries: TRIES,
         }
     }
 
@@ -48,6 +56,10 @@ impl JetStream {
         if self.is_subscriber {
             out.raw(&[b"SUB ", self.deliveries.as_bytes(), b" 2\r\n"]);
         }
+        self.request_stream(out);
+    }
+
+    fn request_stream(&self, out: &mut Outbox) {
         let stream =
             serde_json::json!({"name": STREAM, "subjects": [&*self.topic], "storage": "file", "num_replicas": 1});
         self.request("STREAM.CREATE", STREAM_MADE, &stream, out);
@@ -80,7 +92,7 @@ impl JetStream {
 
     /// A delivery, or the answer to a publication or a request.
     pub fn on_message(
-        &self,
+        &mut self,
         message: Message<'_>,
         payload: &[u8],
         out: &mut Outbox,
@@ -102,6 +114,9 @@ impl JetStream {
             } else {
                 ear.heard.push(Heard::Response(stamp));
             }
+        } else if self.tries > 0 && memmem::find(payload, SUBJECT_IS_TAKEN).is_some() {
+            self.tries -= 1;
+            self.request_stream(out);
         } else if is_error {
             return Err(String::from_utf8_lossy(payload).into_owned().into());
         } else if answered == STREAM_MADE.as_bytes() && self.is_subscriber {
@@ -194,6 +209,12 @@ mod tests {
     #[test]
     fn what_the_server_cannot_do_ends_the_connection() {
         let mut session = session(&Role::Publisher);
+        let taken = answer("stream", r#"{"error":{"code":400,"err_code":10065,"description":"taken"}}"#);
+        for _ in 0..TRIES {
+            let (heard, sent) = hear(&mut session, &taken).unwrap();
+            assert!(heard.is_empty() && sent.starts_with("PUB $JS.API.STREAM.CREATE."), "{sent}");
+        }
+        assert!(hear(&mut session, &taken).is_err());
         let failed = answer("stream", r#"{"error":{"code":400,"description":"no"}}"#);
         assert!(hear(&mut session, &failed).unwrap_err().contains("\"description\":\"no\""));
         assert!(hear(&mut session, "INFO {\"jetstream\":true}\r\n").is_ok());

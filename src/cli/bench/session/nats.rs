@@ -88,7 +88,7 @@ impl Nats {
                 }
                 ear.bytes += len as u64;
                 let payload = &rest[start..start + len];
-                match &self.jetstream {
+                match &mut self.jetstream {
                     None => ear.message(payload),
                     Some(jetstream) => jetstream.on_message(message, payload, out, ear)?,
                 }

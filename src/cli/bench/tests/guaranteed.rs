@@ -133,7 +133,7 @@ fn every_publication_is_answered_delivered_and_acknowledged() {
 
 #[test]
 fn an_answered_publication_that_nobody_gets_is_lost_to_each() {
-    let report = bench_at(&serve_hub(Hub::Loses5th), "guaranteed -c 3 -p 2").unwrap();
+    let report = bench_at(&serve_hub(Hub::Loses5th), "guaranteed -c 3 -p 2 --drain 0.5").unwrap();
     assert_eq!((report.faults.lost, report.faults.duplicates), (3, 0), "{report}");
     assert!(report.messages > 10, "{report}");
 }
