@@ -35,7 +35,7 @@ pub enum ProtocolKind {
     Hydrogen,
     /// Plain text messages; for fanout the server sends each to all other connections (echo, fanout, idle)
     Raw,
-    /// MQTT 3.1.1 over WebSocket, QoS 0, and QoS 1 for guaranteed (fanout, guaranteed, idle)
+    /// MQTT 3.1.1 over WebSocket or, with --url tcp://…, TCP; QoS 0, and QoS 1 for guaranteed (fanout, guaranteed, idle)
     Mqtt,
     /// The NATS client protocol over TCP: --url tcp://…; JetStream for guaranteed (fanout, guaranteed, idle)
     Nats,
@@ -113,7 +113,7 @@ pub struct Args {
     /// What is done to the server
     #[arg(value_enum)]
     pub scenario: ScenarioKind,
-    /// The server: ws://HOST:PORT/PATH, or tcp://HOST:PORT for nats
+    /// The server: ws://HOST:PORT/PATH, or tcp://HOST:PORT for nats and mqtt
     #[arg(long, env = "HYDROGEN_URL", default_value = "ws://127.0.0.1:8080/")]
     pub url: String,
     /// What is spoken; raw for echo, else hydrogen

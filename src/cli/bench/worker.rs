@@ -159,7 +159,14 @@ impl Worker {
         let id = self.conns.list.len();
         // Both at once and never again: writable comes anew only after the buffer was full.
         self.poll.registry().register(&mut socket, Token(id), Interest::READABLE | Interest::WRITABLE)?;
-        let session = Session::new(self.work.protocol, &role, self.work.guarantee.as_ref(), self.work.run, number);
+        let session = Session::new(
+            self.work.protocol,
+            self.work.target.transport(),
+            &role,
+            self.work.guarantee.as_ref(),
+            self.work.run,
+            number,
+        );
         let out = Outbox::new(self.work.masking, number as u64 + 1);
         self.conns.list.push(Conn::new(id, number, role, session, out, socket));
         self.opening += 1;

@@ -32,6 +32,15 @@ pub enum Role {
     Subscriber(Arc<str>),
 }
 
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Messages in frames, after an upgrade.
+    WebSocket,
+    /// A stream of bytes.
+    Tcp,
+}
+
 /// That publications are answered when they are safe, and deliveries acknowledged.
 #[derive(Clone, Debug)]
 pub struct Guarantee {
@@ -106,11 +115,18 @@ pub enum Session {
 
 impl Session {
     /// A connection's session. `number` is its number within the run.
-    pub fn new(protocol: ProtocolKind, role: &Role, guarantee: Option<&Guarantee>, run: u16, number: usize) -> Session {
+    pub fn new(
+        protocol: ProtocolKind,
+        transport: Transport,
+        role: &Role,
+        guarantee: Option<&Guarantee>,
+        run: u16,
+        number: usize,
+    ) -> Session {
         match protocol {
             ProtocolKind::Raw => Session::Raw,
             ProtocolKind::Hydrogen => Session::Hydrogen(Hydrogen::new(role, guarantee)),
-            ProtocolKind::Mqtt => Session::Mqtt(Mqtt::new(role, guarantee.is_some(), run, number)),
+            ProtocolKind::Mqtt => Session::Mqtt(Mqtt::new(transport, role, guarantee.is_some(), run, number)),
             ProtocolKind::Nats => Session::Nats(Nats::new(role, guarantee, run, number)),
         }
     }
@@ -156,7 +172,8 @@ impl Session {
     /// Sends something that is answered with [`Heard::Pong`].
     pub fn probe(&mut self, stamp: Stamp, out: &mut Outbox) {
         match self {
-            Session::Raw | Session::Hydrogen(_) | Session::Mqtt(_) => out.frame(frame::PING, &[&stamp.write()]),
+            Session::Raw | Session::Hydrogen(_) => out.frame(frame::PING, &[&stamp.write()]),
+            Session::Mqtt(session) => session.probe(stamp, out),
             Session::Nats(_) => out.raw(&[b"PING\r\n"]),
         }
     }
@@ -186,7 +203,12 @@ impl Session {
     pub fn on_stream(&mut self, bytes: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<usize, Fault> {
         match self {
             Session::Nats(session) => session.on_stream(bytes, out, ear),
-            Session::Raw | Session::Hydrogen(_) | Session::Mqtt(_) => Err("this protocol needs ws://".into()),
+            Session::Mqtt(session) => {
+                let used = session.packets(bytes, out, ear)?;
+                ear.bytes += used as u64;
+                Ok(used)
+            }
+            Session::Raw | Session::Hydrogen(_) => Err("this protocol needs ws://".into()),
         }
     }
 }

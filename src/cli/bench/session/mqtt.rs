@@ -1,10 +1,10 @@
-//! MQTT 3.1.1 over WebSocket, as much as one topic takes: quality of service 0, or 1 with a session
+//! MQTT 3.1.1 over WebSocket or TCP, as much as one topic takes: quality of service 0, or 1 with a session
 //! that outlives the connection where deliveries are guaranteed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Ear, Fault, Heard, Role};
+use super::{Ear, Fault, Heard, Role, Transport};
 use crate::cli::bench::frame::{self, Outbox};
 use crate::cli::bench::stamp::Stamp;
 
@@ -17,6 +17,8 @@ const QOS_1: u8 = 0x02;
 const QOS_BITS: u8 = 0x06;
 const SUBSCRIBE: u8 = 0x82;
 const SUBACK: u8 = 0x90;
+const PINGREQ: u8 = 0xc0;
+const PINGRESP: u8 = 0xd0;
 
 /// Bytes of a packet that are waited for.
 const PACKET_MAX: usize = 64 << 20;
@@ -27,6 +29,8 @@ pub struct Mqtt {
     topic: Option<Arc<str>>,
     client_id: String,
     is_guaranteed: bool,
+    /// Whether packets go in WebSocket messages.
+    is_framed: bool,
     last_packet_id: u16,
     /// Publications without a PUBACK.
     unanswered: BTreeMap<u16, Stamp>,
@@ -36,7 +40,7 @@ pub struct Mqtt {
 
 impl Mqtt {
     /// Before the upgrade.
-    pub fn new(role: &Role, is_guaranteed: bool, run: u16, number: usize) -> Mqtt {
+    pub fn new(transport: Transport, role: &Role, is_guaranteed: bool, run: u16, number: usize) -> Mqtt {
         let topic = match role {
             Role::Subscriber(topic) => Some(topic.clone()),
             Role::Client | Role::Publisher => None,
@@ -45,6 +49,7 @@ impl Mqtt {
             topic,
             client_id: format!("hydrogen-bench-{run:04x}-{number}"),
             is_guaranteed,
+            is_framed: transport == Transport::WebSocket,
             last_packet_id: 0,
             unanswered: BTreeMap::new(),
             partial: Vec::new(),
@@ -56,7 +61,7 @@ impl Mqtt {
         let id = self.client_id.as_bytes();
         let is_clean = !(self.is_guaranteed && self.topic.is_some());
         let flags = [u8::from(is_clean) << 1];
-        packet(CONNECT, &[b"\0\x04MQTT\x04", &flags, b"\0\0", &[&text_len(id), id].concat()], out);
+        self.packet(CONNECT, &[b"\0\x04MQTT\x04", &flags, b"\0\0", &[&text_len(id), id].concat()], out);
     }
 
     /// Packets came; they need not end where the message ends.
@@ -74,8 +79,17 @@ impl Mqtt {
         Ok(())
     }
 
+    /// Sends what is answered with a pong.
+    pub fn probe(&self, stamp: Stamp, out: &mut Outbox) {
+        if self.is_framed {
+            out.frame(frame::PING, &[&stamp.write()]);
+        } else {
+            self.packet(PINGREQ, &[], out);
+        }
+    }
+
     /// Takes whole packets and says how many bytes they had.
-    fn packets(&mut self, bytes: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<usize, Fault> {
+    pub fn packets(&mut self, bytes: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<usize, Fault> {
         let mut at = 0;
         while let Some((start, end)) = packet_bounds(&bytes[at..])? {
             if at + end > bytes.len() {
@@ -91,7 +105,7 @@ impl Mqtt {
         match (first & 0xf0, body) {
             (PUBLISH, _) => {
                 if self.is_guaranteed {
-                    acknowledge(first, body, out, ear)?;
+                    self.acknowledge(first, body, out, ear)?;
                 }
                 ear.message(body);
             }
@@ -105,7 +119,7 @@ impl Mqtt {
                 Some(topic) => {
                     let packet_id = [0, 1];
                     let qos = [u8::from(self.is_guaranteed)];
-                    packet(SUBSCRIBE, &[&packet_id, &text_len(topic.as_bytes()), topic.as_bytes(), &qos], out);
+                    self.packet(SUBSCRIBE, &[&packet_id, &text_len(topic.as_bytes()), topic.as_bytes(), &qos], out);
                 }
                 None => ear.heard.push(Heard::Settled),
             },
@@ -113,6 +127,7 @@ impl Mqtt {
                 return Err("the broker grants quality of service 0 alone".into());
             }
             (SUBACK, [_, _, 0..=2]) => ear.heard.push(Heard::Settled),
+            (PINGRESP, _) => ear.heard.push(Heard::Pong(None)),
             (CONNACK, _) => return Err("the broker refused the connection".into()),
             (SUBACK, _) => return Err("the broker refused the subscription".into()),
             _ => {}
@@ -124,7 +139,7 @@ impl Mqtt {
     pub fn publish(&mut self, topic: &str, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
         let (topic_len, topic) = (text_len(topic.as_bytes()), topic.as_bytes());
         if !self.is_guaranteed {
-            packet(PUBLISH, &[&topic_len, topic, payload], out);
+            self.packet(PUBLISH, &[&topic_len, topic, payload], out);
             return;
         }
         // MQTT 3.1.1, 2.3.1: not 0, and not in use. Far fewer than there are can be in use.
@@ -135,45 +150,49 @@ impl Mqtt {
             }
         }
         self.unanswered.insert(self.last_packet_id, stamp);
-        packet(PUBLISH | QOS_1, &[&topic_len, topic, &self.last_packet_id.to_be_bytes(), payload], out);
+        self.packet(PUBLISH | QOS_1, &[&topic_len, topic, &self.last_packet_id.to_be_bytes(), payload], out);
     }
-}
 
-/// PUBACK of a delivery.
-fn acknowledge(first: u8, body: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<(), Fault> {
-    if first & QOS_BITS != QOS_1 {
-        ear.refused(None, b"a delivery that is not of quality of service 1");
-        return Ok(());
+    /// PUBACK of a delivery.
+    fn acknowledge(&self, first: u8, body: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<(), Fault> {
+        if first & QOS_BITS != QOS_1 {
+            ear.refused(None, b"a delivery that is not of quality of service 1");
+            return Ok(());
+        }
+        let (topic_len, rest) = body.split_first_chunk().ok_or("a PUBLISH without a topic")?;
+        let packet_id = rest.get(usize::from(u16::from_be_bytes(*topic_len))..).and_then(<[u8]>::first_chunk::<2>);
+        self.packet(PUBACK, &[packet_id.ok_or("a PUBLISH without a packet identifier")?], out);
+        Ok(())
     }
-    let (topic_len, rest) = body.split_first_chunk().ok_or("a PUBLISH without a topic")?;
-    let packet_id = rest.get(usize::from(u16::from_be_bytes(*topic_len))..).and_then(<[u8]>::first_chunk::<2>);
-    packet(PUBACK, &[packet_id.ok_or("a PUBLISH without a packet identifier")?], out);
-    Ok(())
+
+    fn packet(&self, first: u8, body: &[&[u8]], out: &mut Outbox) {
+        let mut head = [first, 0, 0, 0, 0];
+        let mut left: usize = body.iter().map(|part| part.len()).sum();
+        let mut len = 1;
+        // MQTT 3.1.1, 2.2.3: seven bits a byte, the lowest first, the top bit says that more follow.
+        while len < head.len() {
+            head[len] = (left % 128) as u8;
+            left /= 128;
+            len += 1;
+            if left == 0 {
+                break;
+            }
+            head[len - 1] |= 0x80;
+        }
+        let mut parts = [&head[..len], b"", b"", b"", b""];
+        for (part, slot) in body.iter().zip(&mut parts[1..]) {
+            *slot = part;
+        }
+        if self.is_framed {
+            out.frame(frame::BINARY, &parts);
+        } else {
+            out.raw(&parts);
+        }
+    }
 }
 
 fn text_len(text: &[u8]) -> [u8; 2] {
     (text.len() as u16).to_be_bytes()
-}
-
-fn packet(first: u8, body: &[&[u8]], out: &mut Outbox) {
-    let mut head = [first, 0, 0, 0, 0];
-    let mut left: usize = body.iter().map(|part| part.len()).sum();
-    let mut len = 1;
-    // MQTT 3.1.1, 2.2.3: seven bits a byte, the lowest first, the top bit says that more follow.
-    while len < head.len() {
-        head[len] = (left % 128) as u8;
-        left /= 128;
-        len += 1;
-        if left == 0 {
-            break;
-        }
-        head[len - 1] |= 0x80;
-    }
-    let mut parts = [&head[..len], b"", b"", b"", b""];
-    for (part, slot) in body.iter().zip(&mut parts[1..]) {
-        *slot = part;
-    }
-    out.frame(frame::BINARY, &parts);
 }
 
 /// Where a packet's body starts and ends, once its length is there.
@@ -200,9 +219,8 @@ mod tests {
 
     fn server_packet(first: u8, body: &[u8]) -> Vec<u8> {
         let mut out = Outbox::new(Masking::Zero, 1);
-        packet(first, &[body], &mut out);
-        let header = if out.pending()[1] & 0x7f == 126 { 8 } else { 6 };
-        out.pending()[header..].to_vec()
+        Mqtt::new(Transport::Tcp, &Role::Client, false, 1, 1).packet(first, &[body], &mut out);
+        out.pending().to_vec()
     }
 
     #[test]
@@ -230,7 +248,7 @@ mod tests {
         ]
         .concat();
         for cut in 0..stream.len() {
-            let mut session = Mqtt::new(&Role::Subscriber("bench.t".into()), false, 1, 1);
+            let mut session = Mqtt::new(Transport::WebSocket, &Role::Subscriber("bench.t".into()), false, 1, 1);
             let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
             for part in [&stream[..cut], &stream[cut..]] {
                 session.on_message(part, &mut out, &mut ear).unwrap();
@@ -258,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_guaranteed_subscriber_has_a_lasting_session_and_acknowledges() {
-        let mut session = Mqtt::new(&Role::Subscriber("bench.t".into()), true, 1, 1);
+        let mut session = Mqtt::new(Transport::WebSocket, &Role::Subscriber("bench.t".into()), true, 1, 1);
         let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
         session.open(&mut out);
         let mut payload = Payload::new(64);
@@ -287,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_puback_answers_its_publication() {
-        let mut session = Mqtt::new(&Role::Publisher, true, 1, 0);
+        let mut session = Mqtt::new(Transport::WebSocket, &Role::Publisher, true, 1, 0);
         let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
         session.last_packet_id = u16::MAX - 1;
         for seq in 0..3 {
@@ -304,8 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn without_frames_packets_follow_one_another() {
+        let mut session = Mqtt::new(Transport::Tcp, &Role::Client, false, 1, 1);
+        let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
+        session.open(&mut out);
+        session.probe(STAMP, &mut out);
+        assert_eq!(out.pending()[..8], *b"\x10\x21\0\x04MQTT");
+        assert!(out.pending().ends_with(&[PINGREQ, 0]));
+        let stream = [server_packet(CONNACK, &[0, 0]), server_packet(PINGRESP, &[]), vec![PUBLISH]].concat();
+        assert_eq!(session.packets(&stream, &mut out, &mut ear), Ok(6));
+        assert_eq!(ear.heard, [Heard::Settled, Heard::Pong(None)]);
+    }
+
+    #[test]
     fn refusals_end_the_connection() {
-        let mut session = Mqtt::new(&Role::Client, false, 1, 1);
+        let mut session = Mqtt::new(Transport::WebSocket, &Role::Client, false, 1, 1);
         let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
         assert!(session.on_message(&server_packet(CONNACK, &[0, 5]), &mut out, &mut ear).is_err());
         assert!(session.on_message(&server_packet(SUBACK, &[0, 1, 0x80]), &mut out, &mut ear).is_err());

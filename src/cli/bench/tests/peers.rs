@@ -65,11 +65,11 @@ fn mosquitto_acknowledges_with_quality_of_service_1() {
     let (_broker, port) = start(&program, |port, folder| {
         let folder = folder.display();
         format!(
-            "listener 0 {folder}/plain.sock\nlistener {port} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n\
+            "listener {port} 127.0.0.1\nallow_anonymous true\n\
              persistence true\npersistence_location {folder}/\nmax_inflight_messages 0\nmax_queued_messages 0\nuser root\n"
         )
     });
-    check(&format!("ws://127.0.0.1:{port}/mqtt"), "mqtt");
+    check(&format!("tcp://127.0.0.1:{port}"), "mqtt");
 }
 
 #[test]
