@@ -28,7 +28,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benches" / "peers"
 STATE = Path(os.environ.get("HYDROGEN_PEERS_DIR", ROOT / "target" / "peers"))
-SERVERS = "hydrogen,floor,floor-merged,node-ws,mosquitto,nats"
+SERVERS = "hydrogen,floor,floor-merged,node-ws,mosquitto,mosquitto-ws,nats"
 
 # For a thousand subscribers who acknowledge: a backlog that is worked off within a second, and time
 # enough for several such.

@@ -77,6 +77,8 @@ impl JetStream {
             "deliver_subject": self.deliveries,
             "deliver_policy": "new",
             "ack_policy": "explicit",
+            // It lives no longer than its connection, so its state needs no file.
+            "mem_storage": true,
             "ack_wait": 30_000_000_000u64,
             // No limit of the server's shall be what is measured: the backlog is one already.
             "max_ack_pending": 2 * BACKLOG_MAX,
