@@ -9,7 +9,11 @@ do what a cell asks for, is left out and said so.
     run.py                                    what `make bench` runs
     run.py --install                          install the peers first
     run.py --servers hydrogen,nats --cells fanout-1000-w1 --repeats 9
+    run.py --cells guaranteed                 all cells of guaranteed delivery
     run.py --report target/bench.jsonl        the table of an earlier run
+
+What servers store goes below target/peers, or HYDROGEN_PEERS_DIR: take a disk, since a file system
+in memory syncs for nothing. How long that disk takes to sync is measured in the same run.
 """
 import argparse
 import json
@@ -23,7 +27,12 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benches" / "peers"
-SERVERS = "hydrogen,floor,floor-merged,node-ws,mosquitto,nats"
+STATE = Path(os.environ.get("HYDROGEN_PEERS_DIR", ROOT / "target" / "peers"))
+SERVERS = "hydrogen,floor,floor-merged,node-ws,mosquitto,mosquitto-ws,nats"
+
+# For a thousand subscribers who acknowledge: a backlog that is worked off within a second, and time
+# enough for several such.
+LARGE = "--backlog 64 --warmup 2 -d 5"
 
 # The scenario is the first word; the rest are arguments of `hydrogen bench`.
 CELLS = {
@@ -38,10 +47,22 @@ CELLS = {
     "fanout-1000-t100": "fanout -c 1000 -s 256 --window 16 --topics 100",
     "fanout-5000-w1": "fanout -c 5000 -s 256 --window 1",
     "fanout-1000-r20": "fanout -c 1000 -s 256 --rate 20",
+    "guaranteed-1x1": "guaranteed -c 0 -p 1 -s 256",
+    "guaranteed-1x1-s1": "guaranteed -c 1 -p 1 -s 256",
+    "guaranteed-1x1-s1000": f"guaranteed -c 1000 -p 1 -s 256 {LARGE}",
+    "guaranteed-1x256": "guaranteed -c 0 -p 256 -s 256",
+    "guaranteed-1x256-s1": "guaranteed -c 1 -p 256 -s 256",
+    "guaranteed-1x256-s1000": f"guaranteed -c 1000 -p 256 -s 256 {LARGE}",
+    "guaranteed-64": "guaranteed -c 0 --publishers 64 -p 16 -s 256",
+    "guaranteed-64-s1": "guaranteed -c 1 --publishers 64 -p 16 -s 256",
+    "guaranteed-64-s1000": f"guaranteed -c 1000 --publishers 64 -p 16 -s 256 {LARGE}",
     "idle-5k": "idle -c 5000 --warmup 0",
     "idle-10k": "idle -c 10000 --warmup 0",
 }
-DEFAULT_CELLS = "echo-100x8,rpc-100x8,fanout-1000-w1,fanout-1000-w16,fanout-1000-t100,fanout-1000-r20,idle-5k"
+GUARANTEED_REFERENCES = ["nats", "mosquitto"]
+GUARANTEED_CELLS = [cell for cell in CELLS if cell.startswith("guaranteed")]
+DEFAULT_CELLS = ",".join(["echo-100x8,rpc-100x8,fanout-1000-w1,fanout-1000-w16,fanout-1000-t100,fanout-1000-r20",
+                          *GUARANTEED_CELLS, "idle-5k"])
 
 
 def script(server, *words):
@@ -86,6 +107,35 @@ def wait_for_quiet(options):
         pass
 
 
+def sync_us(folder):
+    """How long each of a second's worth of appends of 4 KiB takes to reach the disk, in µs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "sync-probe"
+    times, block = [], os.urandom(4096)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    try:
+        until = time.monotonic() + 1
+        while time.monotonic() < until and len(times) < 1000:
+            started = time.perf_counter()
+            os.write(file, block)
+            os.fdatasync(file)
+            times.append(1e6 * (time.perf_counter() - started))
+    finally:
+        os.close(file)
+        path.unlink()
+    return times
+
+
+def file_system(folder):
+    """Its type, by the longest mount point that holds the folder."""
+    folder, best = folder.resolve(), (-1, "?")
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _, point, kind = line.split()[:3]
+        if folder.is_relative_to(point):
+            best = max(best, (len(point), kind))
+    return best[1]
+
+
 def pinned(cpus, command):
     return ["taskset", "-c", cpus, *command] if cpus else command
 
@@ -102,9 +152,12 @@ def measure(server, cell, port, options):
     try:
         words = shlex.split(CELLS[cell]) + shlex.split(script(server, "args", mode, port).stdout)
         words += ["--server-pid", started.stdout.strip(), "--label", server, "--json",
-                  "-d", str(options.duration), "--max-time", str(options.duration + 90)]
-        if "--warmup" not in words:
-            words += ["--warmup", "0.5"]
+                  "--max-time", str(options.duration + 90)]
+        # A server that syncs may be silent for a while.
+        drain = 10 if mode == "guaranteed" else 3
+        for name, value in [("-d", options.duration), ("--warmup", 0.5), ("--drain", drain)]:
+            if name not in words:
+                words += [name, str(value)]
         command = pinned(options.generator_cpus, [options.generator, "bench", *words])
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
@@ -124,6 +177,12 @@ def run_all(options):
     with out.open("w", encoding="utf-8") as lines:
         lines.write(json.dumps({"versions": servers}) + "\n")
         for repetition in range(options.repeats):
+            if any(cell.startswith("guaranteed") for cell in options.cells.split(",")):
+                wait_for_quiet(options)
+                times = sync_us(STATE)
+                disk = {"file_system": file_system(STATE), "syncs": len(times), "p50_us": median(times),
+                        "max_us": max(times)}
+                lines.write(json.dumps({"disk": disk}) + "\n")
             for cell in options.cells.split(","):
                 for server in servers:
                     if CELLS[cell].split()[0] not in modes[server]:
@@ -158,10 +217,10 @@ def number(value, digits=0):
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def ratio(results, others):
-    """The median over the repetitions of our cost by theirs."""
-    theirs = {result["repetition"]: result["server_cpu_us_per_message"] for result in others}
-    pairs = [(result["server_cpu_us_per_message"], theirs.get(result["repetition"])) for result in results]
+def ratio(results, others, path="server_cpu_us_per_message"):
+    """The median over the repetitions of our figure by theirs, which is a cost unless said otherwise."""
+    theirs = {result["repetition"]: dig(result, path) for result in others}
+    pairs = [(dig(result, path), theirs.get(result["repetition"])) for result in results]
     ratios = [ours / other for ours, other in pairs if ours and other]
     return median(ratios) if ratios else None
 
@@ -198,22 +257,57 @@ def table(cell, by_server, reference):
         row += [number(middle(results, "latency/p50_us")), number(middle(results, "latency/p99_us")),
                 number(middle(results, "machine/other_cpu_pct")), faults(results)]
         rows.append(row)
+    return rendered(cell, by_server, head, rows)
+
+
+def guaranteed_table(cell, by_server, reference):
+    """A message is an answered publication here."""
+    # The reference of the other cells may not do this one.
+    if reference not in by_server:
+        reference = next(server for server in [*GUARANTEED_REFERENCES, *by_server] if server in by_server)
+    theirs = by_server[reference]
+    head = ["server", "publishes/s", "spread", f"× {reference}", "answer p50 µs", "answer p99 µs", "deliveries/s",
+            "µs CPU/publish", f"× {reference}", "µs CPU/delivery", "others' CPU %", "faults"]
+    rows = []
+    for server, results in by_server.items():
+        rates = [result["messages_per_s"] for result in results]
+        rows.append([server, number(median(rates)), f"{min(rates):,.0f} – {max(rates):,.0f}",
+                     number(ratio(results, theirs, "messages_per_s"), 2),
+                     number(middle(results, "accepted/p50_us")), number(middle(results, "accepted/p99_us")),
+                     number(middle(results, "deliveries/per_s")),
+                     number(middle(results, "server_cpu_us_per_message"), 2), number(ratio(results, theirs), 2),
+                     number(middle(results, "deliveries/server_cpu_us"), 2),
+                     number(middle(results, "machine/other_cpu_pct")), faults(results)])
+    return rendered(cell, by_server, head, rows)
+
+
+def rendered(cell, by_server, head, rows):
     lines = [f"### {cell}", "", f"`{CELLS.get(cell, '')}`, {max(map(len, by_server.values()))} repetitions", ""]
     lines += ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 2) + "|---|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
 def report(path, reference):
-    cells, versions = {}, {}
+    cells, versions, disks = {}, {}, []
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         result = json.loads(line)
         if "versions" in result:
             versions = result["versions"]
             continue
+        if "disk" in result:
+            disks.append(result["disk"])
+            continue
         cells.setdefault(result["cell"], {}).setdefault(result["label"], []).append(result)
-    print("\n".join(f"* {server}: {version}" for server, version in versions.items()), end="\n\n")
+    print("\n".join(f"* {server}: {version}" for server, version in versions.items()))
+    if disks:
+        medians = [disk["p50_us"] for disk in disks]
+        print(f"* disk: {disks[0]['file_system']}; fdatasync of a 4 KiB append {median(medians):,.0f} µs"
+              f" (medians of the repetitions {min(medians):,.0f} – {max(medians):,.0f},"
+              f" longest {max(disk['max_us'] for disk in disks):,.0f})")
+    print()
     for cell, by_server in cells.items():
-        print(table(cell, by_server, reference))
+        make = guaranteed_table if cell.startswith("guaranteed") else table
+        print(make(cell, by_server, reference))
 
 
 def main():
@@ -236,6 +330,8 @@ def main():
     if options.report:
         report(options.report, options.reference)
         return
+    cells = [GUARANTEED_CELLS if cell == "guaranteed" else [cell] for cell in options.cells.split(",")]
+    options.cells = ",".join(sum(cells, []))
     for cell in options.cells.split(","):
         if cell not in CELLS:
             sys.exit(f"no cell {cell}; there are: {', '.join(CELLS)}")

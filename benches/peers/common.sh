@@ -1,12 +1,13 @@
 # Shared by the scripts here, one for each server to measure. Each takes
 #   install            fetch or build what the server needs
 #   version            what is measured; fails if it is not installed
-#   modes              what it can do: echo fanout rpc idle
+#   modes              what it can do: echo fanout guaranteed rpc idle
 #   start MODE PORT    start it on 127.0.0.1:PORT and print its process ids, comma-separated
 #   args MODE PORT     the arguments of `hydrogen bench` that go with it
-#   stop MODE PORT     stop what start has started
+#   stop MODE PORT     stop what start has started, and remove what it has stored
 # and defines: MODES, peer_install, peer_version, peer_args MODE PORT, and
-# peer_command MODE PORT DIR, which prepares DIR and sets the array `command`.
+# peer_command MODE PORT DIR, which prepares DIR and sets the array `command`. What a server stores
+# goes to DIR/data, which is empty then.
 
 set -euo pipefail
 
@@ -33,6 +34,9 @@ start() {
         echo "$NAME: port $port is taken" >&2
         return 1
     fi
+    # Nothing of an earlier run: its store would be part of what is measured.
+    rm -rf "$dir/data"
+    mkdir -p "$dir/data"
     peer_command "$mode" "$port" "$dir"
     ulimit -n "$(ulimit -Hn)"
     setsid "${command[@]}" >"$dir/log" 2>&1 </dev/null &
@@ -57,12 +61,17 @@ stop() {
     [ -f "$dir/pid" ] || return 0
     pid=$(cat "$dir/pid")
     rm -f "$dir/pid"
-    kill "$pid" 2>/dev/null || return 0
+    end "$pid"
+    rm -rf "$dir/data"
+}
+
+end() {
+    kill "$1" 2>/dev/null || return 0
     for _ in $(seq 60); do
-        kill -0 "$pid" 2>/dev/null || return 0
+        kill -0 "$1" 2>/dev/null || return 0
         sleep 0.05
     done
-    kill -9 "$pid" 2>/dev/null || true
+    kill -9 "$1" 2>/dev/null || true
 }
 
 can() {

@@ -2,14 +2,11 @@
 # hydrogen as it was built, with a key and a configuration made for the run.
 # HYDROGEN names another binary than target/release/hydrogen.
 source "$(dirname "$0")/common.sh"
-MODES="rpc fanout idle"
+MODES="rpc fanout guaranteed idle"
 HYDROGEN=${HYDROGEN:-$ROOT/target/release/hydrogen}
 peer_install() { cargo build --release --manifest-path "$ROOT/Cargo.toml"; }
 peer_version() { [ -x "$HYDROGEN" ] && "$HYDROGEN" --version; }
 peer_command() {
-    # Nothing of an earlier run: its store would be part of what is measured.
-    rm -rf "$3/data"
-    mkdir -p "$3/data"
     hydrogen_configuration "$2" "$3" >"$3/hydrogen.conf"
     "$HYDROGEN" key create bench --permit admin --config "$3/hydrogen.conf" >"$3/key"
     command=("$HYDROGEN" serve --config "$3/hydrogen.conf")

@@ -8,6 +8,10 @@ use super::stamp::Payload;
 
 /// Publications in flight at most. Slots for them are kept for twice as many.
 pub const WINDOW_MAX: usize = 4096;
+/// Publishers at most. Every subscriber keeps account of each.
+pub const PUBLISHERS_MAX: usize = 1024;
+/// Publications that subscribers may lag behind at most.
+pub const BACKLOG_MAX: usize = 1 << 20;
 
 /// What is done to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,6 +22,8 @@ pub enum ScenarioKind {
     Rpc,
     /// One publisher and -c subscribers; counts lost, duplicate and overtaken deliveries
     Fanout,
+    /// --publishers keep -p publications each waiting for the server's answer; -c subscribers acknowledge
+    Guaranteed,
     /// -c connections are opened and held; pings show that they live
     Idle,
 }
@@ -25,14 +31,23 @@ pub enum ScenarioKind {
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolKind {
-    /// hydrogen-protocol, with --key (fanout, rpc, idle)
+    /// hydrogen-protocol, with --key (fanout, guaranteed, rpc, idle)
     Hydrogen,
     /// Plain text messages; for fanout the server sends each to all other connections (echo, fanout, idle)
     Raw,
-    /// MQTT 3.1.1 over WebSocket, QoS 0 (fanout, idle)
+    /// MQTT 3.1.1 over WebSocket or, with --url tcp://…, TCP; QoS 0, and QoS 1 for guaranteed (fanout, guaranteed, idle)
     Mqtt,
-    /// The NATS client protocol over TCP: --url tcp://… (fanout, idle)
+    /// The NATS client protocol over TCP: --url tcp://…; JetStream for guaranteed (fanout, guaranteed, idle)
     Nats,
+}
+
+/// How hydrogen's subscribers acknowledge what one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AckBy {
+    /// The ids of all events, in lists
+    Ids,
+    /// The last offset, which stands for all before it
+    Through,
 }
 
 impl ScenarioKind {
@@ -42,6 +57,7 @@ impl ScenarioKind {
             ScenarioKind::Echo => "echo",
             ScenarioKind::Rpc => "rpc",
             ScenarioKind::Fanout => "fanout",
+            ScenarioKind::Guaranteed => "guaranteed",
             ScenarioKind::Idle => "idle",
         }
     }
@@ -63,6 +79,7 @@ impl ProtocolKind {
             ScenarioKind::Echo => self == ProtocolKind::Raw,
             ScenarioKind::Rpc => self == ProtocolKind::Hydrogen,
             ScenarioKind::Fanout | ScenarioKind::Idle => true,
+            ScenarioKind::Guaranteed => self != ProtocolKind::Raw,
         }
     }
 }
@@ -73,16 +90,19 @@ Examples:
   hydrogen bench rpc --url ws://127.0.0.1:8080/ -p 16 --server-pid \"$(pidof -s hydrogen)\"
   hydrogen bench idle -c 10000 -d 30 --json
   hydrogen bench fanout --protocol nats --url tcp://127.0.0.1:4222
+  hydrogen bench guaranteed --publishers 64 -p 16 -c 1000 -s 256
 
 What the figures mean (more in docs/performance.md):
   server CPU     user and system time of --server-pid by messages: the main figure, since it
                  depends little on how busy the machine is
-  messages/s     echoes, responses, deliveries or pongs received while measuring
+  messages/s     echoes, responses, deliveries or pongs received while measuring; for guaranteed,
+                 publications answered
   latency        from sending, or with --rate from when it was due, to receipt
   to the last    from publishing to receipt by the last subscriber
   accepted       from publishing to the server's response to the publisher
+  deliveries     what the subscribers got and acknowledged (guaranteed)
   faults         lost, duplicate and overtaken messages over the whole run, warm-up included;
-                 unexpected: errors; stalls: nothing came for a second; throttled: due, not sent
+                 unexpected: errors; stalls: nothing came for a while; throttled: due, not sent
   other          what all other processes took; distrust messages/s and latency if it is much
 Exit codes: 0 measured, 1 server unusable, 2 bad arguments, 3 --max-time, 70 a defect, 71 system.";
 
@@ -93,7 +113,7 @@ pub struct Args {
     /// What is done to the server
     #[arg(value_enum)]
     pub scenario: ScenarioKind,
-    /// The server: ws://HOST:PORT/PATH, or tcp://HOST:PORT for nats
+    /// The server: ws://HOST:PORT/PATH, or tcp://HOST:PORT for nats and mqtt
     #[arg(long, env = "HYDROGEN_URL", default_value = "ws://127.0.0.1:8080/")]
     pub url: String,
     /// What is spoken; raw for echo, else hydrogen
@@ -109,10 +129,10 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     pub server_pid: Vec<i32>,
 
-    /// Connections; for fanout the subscribers
+    /// Connections; for fanout and guaranteed the subscribers, for guaranteed also 0
     #[arg(short, long, default_value_t = 100)]
     pub connections: usize,
-    /// Messages in flight on each connection (echo, rpc)
+    /// Messages in flight on each connection (echo, rpc), unanswered for each publisher (guaranteed)
     #[arg(short, long, default_value_t = 1)]
     pub pipeline: usize,
     /// Bytes of a payload, without the protocol's envelope
@@ -130,6 +150,15 @@ pub struct Args {
     /// Topic; with --topics a number is appended (fanout)
     #[arg(long, default_value = "bench.t")]
     pub topic: String,
+    /// Connections that publish (guaranteed)
+    #[arg(long, default_value_t = 1)]
+    pub publishers: usize,
+    /// Publications that subscribers lag behind at most, on average; publishers pause then (guaranteed)
+    #[arg(long, default_value_t = 1024)]
+    pub backlog: usize,
+    /// How hydrogen's subscribers acknowledge what one read brought (guaranteed)
+    #[arg(long, value_enum, default_value = "ids")]
+    pub ack_by: AckBy,
     /// Pings per second over all connections; 0 for none (idle)
     #[arg(long, default_value_t = 1000.0)]
     pub ping_rate: f64,
@@ -143,6 +172,9 @@ pub struct Args {
     /// Seconds of rest between opening the connections and the load
     #[arg(long, default_value_t = 0.3)]
     pub settle: f64,
+    /// After the last message was sent, what is in flight is waited for until nothing has come for so many seconds
+    #[arg(long, default_value_t = 3.0)]
+    pub drain: f64,
     /// Seconds after which the run ends, whatever has or has not happened
     #[arg(long, default_value_t = 120.0)]
     pub max_time: f64,
@@ -173,8 +205,24 @@ impl Args {
     pub fn protocol(&self) -> ProtocolKind {
         self.protocol.unwrap_or(match self.scenario {
             ScenarioKind::Echo => ProtocolKind::Raw,
-            ScenarioKind::Rpc | ScenarioKind::Fanout | ScenarioKind::Idle => ProtocolKind::Hydrogen,
+            ScenarioKind::Rpc | ScenarioKind::Fanout | ScenarioKind::Guaranteed | ScenarioKind::Idle => {
+                ProtocolKind::Hydrogen
+            }
         })
+    }
+
+    /// Connections that publish, in this scenario.
+    pub fn publishing(&self) -> usize {
+        match self.scenario {
+            ScenarioKind::Fanout => 1,
+            ScenarioKind::Guaranteed => self.publishers,
+            ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle => 0,
+        }
+    }
+
+    /// All connections, the publishers too.
+    pub fn total(&self) -> usize {
+        self.connections + self.publishing()
     }
 
     /// Whether the arguments make sense together.
@@ -184,17 +232,22 @@ impl Args {
         if !protocol.can(scenario) {
             return usage(format!("{} has no {}", protocol.as_str(), scenario.as_str()));
         }
-        for (name, value, most) in [
-            ("--connections", self.connections, 1 << 20),
-            ("--pipeline", self.pipeline, WINDOW_MAX),
-            ("--window", self.window, WINDOW_MAX),
-            ("--threads", self.threads, 256),
-            ("--connect-batch", self.connect_batch, 1 << 20),
-            ("--per-address", self.per_address, 60_000),
-            ("--topics", self.topics, self.connections.min(WINDOW_MAX)),
+        let is_guaranteed = scenario == ScenarioKind::Guaranteed;
+        // A guaranteed publication needs nobody who receives it.
+        let fewest = usize::from(!is_guaranteed);
+        for (name, value, least, most) in [
+            ("--connections", self.connections, fewest, 1 << 20),
+            ("--publishers", self.publishers, 1, PUBLISHERS_MAX),
+            ("--pipeline", self.pipeline, 1, WINDOW_MAX),
+            ("--backlog", self.backlog, 1, BACKLOG_MAX),
+            ("--window", self.window, 1, WINDOW_MAX),
+            ("--threads", self.threads, 1, 256),
+            ("--connect-batch", self.connect_batch, 1, 1 << 20),
+            ("--per-address", self.per_address, 1, 60_000),
+            ("--topics", self.topics, 1, if is_guaranteed { 1 } else { self.connections.min(WINDOW_MAX) }),
         ] {
-            if !(1..=most).contains(&value) {
-                return usage(format!("{name} must be between 1 and {most}"));
+            if !(least..=most).contains(&value) {
+                return usage(format!("{name} must be between {least} and {most}"));
             }
         }
         if !(Payload::MIN..=16 << 20).contains(&self.size) {
@@ -204,6 +257,7 @@ impl Args {
             ("--warmup", self.warmup),
             ("--duration", self.duration),
             ("--settle", self.settle),
+            ("--drain", self.drain),
             ("--max-time", self.max_time),
         ] {
             if !(0.0..=86_400.0).contains(&seconds) {
@@ -254,7 +308,13 @@ mod tests {
             ("fanout --protocol nats --topics 5", ""),
             ("idle -c 100000", ""),
             ("fanout --rate 20", ""),
+            ("guaranteed -c 0 --publishers 64 -p 16", ""),
+            ("guaranteed --protocol nats --ack-by through", ""),
             ("echo --protocol mqtt", "mqtt has no echo"),
+            ("guaranteed --protocol raw", "raw has no guaranteed"),
+            ("guaranteed --topics 2", "--topics"),
+            ("guaranteed --publishers 0", "--publishers"),
+            ("guaranteed --backlog 0", "--backlog"),
             ("rpc --protocol raw", "raw has no rpc"),
             ("fanout --protocol raw --topics 2", "topics"),
             ("fanout -c 3 --topics 4", "--topics"),

@@ -109,6 +109,7 @@ impl Conn {
             // Given back rather than kept: thousands of connections are cut once in a while.
             self.partial = if bytes.is_empty() { Vec::new() } else { bytes };
         }
+        self.session.after_read(&mut self.out);
         // A short read has emptied the socket; the next byte is a new edge.
         Ok(len == scratch.len())
     }

@@ -31,16 +31,14 @@ pub use args::Args;
 use args::ScenarioKind;
 pub use error::BenchError;
 use report::{Outcome, Report, Snapshot};
-use scenario::{Board, Exchange, Fanout, Idle, Pace, Scenario};
-use session::Role;
+use scenario::{Board, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario};
+use session::{Guarantee, Role};
 use shared::{Phase, Shared};
 use stats::Tally;
 use target::Target;
 use usage::{Machine, Reading};
 use worker::{Work, Worker, Yield};
 
-/// How long what is in flight may take to come in after the last message was sent.
-const DRAIN: Duration = Duration::from_secs(3);
 /// How often the main thread looks at the workers.
 const LOOK: Duration = Duration::from_millis(1);
 /// Descriptors beside the connections': polls, timers, `/proc`, the standard streams.
@@ -62,11 +60,11 @@ pub fn run(args: Args) -> Result<(), BenchError> {
 fn measure(args: &Args) -> Result<Report, BenchError> {
     args.check()?;
     let target = Target::new(args)?;
-    allow_files(total(args) as u64 + OTHER_FILES)?;
+    let total = args.total();
+    allow_files(total as u64 + OTHER_FILES)?;
 
     let mut run = Run::start(args, target)?;
     let before = run.begun.clone();
-    let total = total(args);
     let opening = |shared: &Shared| shared.settled() + shared.failed() < total;
     run.wait_while(opening, "connections were still being opened")?;
     let ready = run.snapshot();
@@ -83,18 +81,20 @@ fn measure(args: &Args) -> Result<Report, BenchError> {
     run.rest(args.duration)?;
     run.shared.enter(Phase::Drain);
     let end = run.snapshot();
-    let drained_by = Instant::now() + DRAIN;
-    let draining = |shared: &Shared| !shared.is_drained() && Instant::now() < drained_by;
+    let patience = Duration::from_secs_f64(args.drain);
+    let (mut left, mut moved_at) = (u64::MAX, Instant::now());
+    let draining = |shared: &Shared| {
+        let before = std::mem::replace(&mut left, shared.outstanding());
+        if left != before {
+            moved_at = Instant::now();
+        }
+        !shared.is_drained() && moved_at.elapsed() < patience
+    };
     run.wait_while(draining, "messages were still coming in")?;
 
     let (connected, failed, reasons) = (run.shared.settled(), run.shared.failed(), run.shared.reasons());
     let (tally, refusal) = run.finish()?;
     Ok(Outcome { args, connected, failed, reasons, refusal, before, ready, start, end, tally }.report())
-}
-
-/// All connections, the publisher too.
-fn total(args: &Args) -> usize {
-    args.connections + usize::from(args.scenario == ScenarioKind::Fanout)
 }
 
 /// Raises the limit on open files as far as needed and allowed.
@@ -148,6 +148,7 @@ impl Run {
                 index,
                 target: target.clone(),
                 protocol: args.protocol(),
+                guarantee: crew.guarantee(args),
                 masking: args.masking,
                 run: crew.run,
                 plan: crew.plan(args, index),
@@ -169,7 +170,7 @@ impl Run {
         snapshot(self.begun_at, &self.server_pids)
     }
 
-    fn wait_while(&mut self, condition: impl Fn(&Shared) -> bool, stage: &str) -> Result<(), BenchError> {
+    fn wait_while(&mut self, mut condition: impl FnMut(&Shared) -> bool, stage: &str) -> Result<(), BenchError> {
         while condition(&self.shared) {
             self.look(stage)?;
             thread::sleep(LOOK);
@@ -237,6 +238,7 @@ struct Crew {
     run: u16,
     topics: Arc<[Arc<str>]>,
     board: Arc<Board>,
+    progress: Arc<Progress>,
 }
 
 impl Crew {
@@ -247,19 +249,27 @@ impl Crew {
         };
         // Differs from run to run on one machine, which is all that is asked of it.
         let run = (std::process::id() ^ clock::now_ns() as u32) as u16;
-        Crew { run, board: Arc::new(Board::new(topics.len())), topics: topics.into() }
+        let board = Arc::new(Board::new(topics.len()));
+        Crew { run, board, progress: Arc::new(Progress::new(args.publishers)), topics: topics.into() }
     }
 
-    /// A worker's connections, the last first. Number 0 is a fan-out's publisher.
+    fn guarantee(&self, args: &Args) -> Option<Guarantee> {
+        let is_guaranteed = args.scenario == ScenarioKind::Guaranteed;
+        is_guaranteed.then(|| Guarantee { topic: self.topics[0].clone(), ack_by: args.ack_by })
+    }
+
+    /// A worker's connections, the last first. The publishers have the lowest numbers.
     fn plan(&self, args: &Args, worker: usize) -> Vec<(usize, Role)> {
         let role = |number| match (args.scenario, number) {
             (ScenarioKind::Fanout, 0) => Role::Publisher,
             (ScenarioKind::Fanout, _) => {
                 Role::Subscriber(self.topics[Fanout::lane_of(number, self.topics.len())].clone())
             }
+            (ScenarioKind::Guaranteed, number) if number < args.publishers => Role::Publisher,
+            (ScenarioKind::Guaranteed, _) => Role::Subscriber(self.topics[0].clone()),
             (ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle, _) => Role::Client,
         };
-        (worker..total(args)).step_by(args.threads).map(|number| (number, role(number))).rev().collect()
+        (worker..args.total()).step_by(args.threads).map(|number| (number, role(number))).rev().collect()
     }
 
     fn scenario(&self, args: &Args) -> Box<dyn Scenario> {
@@ -269,6 +279,10 @@ impl Crew {
             ScenarioKind::Fanout => {
                 let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
                 Box::new(Fanout::new(self.run, pace, args.size, self.topics.clone(), self.board.clone()))
+            }
+            ScenarioKind::Guaranteed => {
+                let load = Load { pipeline: args.pipeline, backlog: args.backlog, size: args.size };
+                Box::new(Guaranteed::new(self.run, load, self.topics[0].clone(), self.progress.clone()))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::Args;
+use super::args::{Args, ScenarioKind};
 use super::stats::{Faults, Summary, Tally};
 use super::usage::{Machine, Reading};
 
@@ -57,6 +57,7 @@ pub struct Report {
     pub window: usize,
     pub rate: Option<f64>,
     pub topics: usize,
+    pub publishers: usize,
     pub threads: usize,
     pub measured_s: f64,
     pub set_up: SetUp,
@@ -64,6 +65,7 @@ pub struct Report {
     pub messages_per_s: f64,
     pub server_cpu_us_per_message: Option<f64>,
     pub messages_per_server_cpu_s: Option<f64>,
+    pub deliveries: Option<Deliveries>,
     pub sent_per_s: f64,
     pub megabytes_per_s: f64,
     pub latency: Option<Summary>,
@@ -75,6 +77,15 @@ pub struct Report {
     pub machine: MachineUse,
     pub reasons: Vec<String>,
     pub refusal: Option<String>,
+}
+
+/// What subscribers got, where a message is a publication.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct Deliveries {
+    pub count: u64,
+    pub per_s: f64,
+    pub server_cpu_us: Option<f64>,
 }
 
 /// What opening the connections was like.
@@ -153,6 +164,7 @@ impl Outcome<'_> {
             window: args.window,
             rate: args.rate,
             topics: args.topics,
+            publishers: args.publishing(),
             threads: args.threads,
             measured_s: wall_s,
             set_up: self.set_up(has_server),
@@ -160,6 +172,11 @@ impl Outcome<'_> {
             messages_per_s: messages / wall_s,
             server_cpu_us_per_message: per(server.total_s * 1e6, messages).filter(|_| has_server),
             messages_per_server_cpu_s: per(messages, server.total_s).filter(|_| has_server),
+            deliveries: (args.scenario == ScenarioKind::Guaranteed).then(|| Deliveries {
+                count: tally.deliveries,
+                per_s: tally.deliveries as f64 / wall_s,
+                server_cpu_us: per(server.total_s * 1e6, tally.deliveries as f64).filter(|_| has_server),
+            }),
             sent_per_s: tally.sent as f64 / wall_s,
             megabytes_per_s: tally.bytes as f64 / wall_s / 1e6,
             latency: tally.latency.summary(),
@@ -233,7 +250,8 @@ pub(super) mod tests {
     pub fn example(line: &str, server_ns: u64, generator_ns: u64) -> Report {
         let words = ["bench", "--url", "ws://127.0.0.1:1/"].into_iter().chain(line.split_whitespace());
         let args = Line::parse_from(words).args;
-        let mut tally = Tally { messages: 1_000_000, bytes: 4_000_000, sent: 1_000, ..Tally::default() };
+        let mut tally =
+            Tally { messages: 1_000_000, deliveries: 500_000, bytes: 4_000_000, sent: 1_000, ..Tally::default() };
         tally.latency.record_ns(50_000);
         Outcome {
             args: &args,
@@ -265,6 +283,16 @@ pub(super) mod tests {
         assert!(about(report.set_up.server_rss_kib_per_connection, 5.0));
         assert!(about(Some(report.set_up.connections_per_s), 200.0));
         assert!(about(report.set_up.connections_per_server_cpu_s, 2000.0));
+    }
+
+    #[test]
+    fn guaranteed_deliveries_have_a_cost_of_their_own() {
+        let report = example("guaranteed --server-pid 1", 1_500_000_000, 500_000_000);
+        assert!(about(report.server_cpu_us_per_message, 1.5));
+        let deliveries = report.deliveries.unwrap();
+        assert_eq!(deliveries.count, 500_000);
+        assert!(about(Some(deliveries.per_s), 250_000.0) && about(deliveries.server_cpu_us, 3.0), "{deliveries:?}");
+        assert!(example("fanout", 1, 1).deliveries.is_none());
     }
 
     #[test]

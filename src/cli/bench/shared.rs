@@ -95,9 +95,14 @@ impl Shared {
         self.outstanding[worker].store(count, SeqCst);
     }
 
+    /// What is still to come in, over all workers.
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding.iter().fold(0, |sum, count| sum.saturating_add(count.load(SeqCst)))
+    }
+
     /// Whether every worker has said that nothing is to come in.
     pub fn is_drained(&self) -> bool {
-        self.outstanding.iter().all(|count| count.load(SeqCst) == 0)
+        self.outstanding() == 0
     }
 }
 
@@ -111,6 +116,7 @@ mod tests {
         shared.report_outstanding(0, 0);
         assert!(!shared.is_drained());
         shared.report_outstanding(1, 3);
+        assert_eq!(shared.outstanding(), 3);
         assert!(!shared.is_drained());
         shared.report_outstanding(1, 0);
         assert!(shared.is_drained());

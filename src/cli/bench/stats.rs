@@ -74,7 +74,7 @@ pub struct Faults {
     pub out_of_order: u64,
     /// Error responses, messages of another run, answers nobody waited for.
     pub unexpected: u64,
-    /// Times that everything in flight was given up since nothing had moved for a second.
+    /// Times that nothing had moved for long, so that what was in flight was given up.
     pub stalls: u64,
     /// Due by the rate, and not sent since too many were in flight.
     pub throttled: u64,
@@ -99,8 +99,10 @@ impl Faults {
 /// The results of one thread, or of all.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Echoes, responses, deliveries or pongs, while measuring.
+    /// Echoes, responses, deliveries, pongs or answered guaranteed publications, while measuring.
     pub messages: u64,
+    /// Deliveries of guaranteed publications, while measuring.
+    pub deliveries: u64,
     /// Bytes of the messages received, with their envelopes, while measuring.
     pub bytes: u64,
     /// Messages or pings sent while measuring.
@@ -121,6 +123,7 @@ impl Tally {
     /// Adds another thread's results.
     pub fn merge(&mut self, other: &Tally) {
         self.messages += other.messages;
+        self.deliveries += other.deliveries;
         self.bytes += other.bytes;
         self.sent += other.sent;
         self.latency.merge(&other.latency);
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn tallies_add_up() {
         let mut one = Tally { messages: 2, bytes: 10, sent: 3, ..Tally::default() };
-        let mut two = Tally { messages: 5, bytes: 1, sent: 4, ..Tally::default() };
+        let mut two = Tally { messages: 5, deliveries: 6, bytes: 1, sent: 4, ..Tally::default() };
         for us in 1..=99 {
             one.latency.record_ns(us * 1000);
         }
@@ -146,7 +149,7 @@ mod tests {
         two.faults.lost = 4;
         one.faults.stalls = 1;
         one.merge(&two);
-        assert_eq!((one.messages, one.bytes, one.sent), (7, 11, 7));
+        assert_eq!((one.messages, one.deliveries, one.bytes, one.sent), (7, 6, 11, 7));
         assert_eq!(one.faults, Faults { lost: 4, stalls: 1, ..Faults::default() });
         let summary = one.latency.summary().unwrap();
         assert_eq!(summary.count, 100);

@@ -58,6 +58,10 @@ impl fmt::Display for Report {
             "messages",
             format!("{:.0}/s for {:.0} sent/s, {:.1} MB/s", self.messages_per_s, self.sent_per_s, self.megabytes_per_s),
         )?;
+        if let Some(deliveries) = &self.deliveries {
+            let cost = optional(deliveries.server_cpu_us, 2);
+            row("deliveries", format!("{:.0}/s; {cost} µs of server CPU each", deliveries.per_s))?;
+        }
         for (name, summary) in
             [("latency", &self.latency), ("to the last", &self.complete), ("accepted", &self.accepted)]
         {
@@ -104,7 +108,10 @@ impl fmt::Display for Report {
         if let Some(refusal) = &self.refusal {
             row("refused", refusal.clone())?;
         }
-        let title = format!("{} {} -c {} -s {}", self.scenario, self.protocol, self.connections, self.size);
+        let mut title = format!("{} {} -c {} -s {}", self.scenario, self.protocol, self.connections, self.size);
+        if self.deliveries.is_some() {
+            let _ = write!(title, " --publishers {} -p {}", self.publishers, self.pipeline);
+        }
         write!(f, "{} {}\n{}", title, self.label, text.trim_end())
     }
 }
@@ -119,6 +126,14 @@ mod tests {
         assert!(text.contains("1.00 µs a message"), "{text}");
         assert!(text.contains("bottleneck") && text.contains("distrust"), "{text}");
         assert!(text.contains("faults           none"), "{text}");
+    }
+
+    #[test]
+    fn guaranteed_shows_publications_and_deliveries() {
+        let text = example("guaranteed --server-pid 1 --publishers 4 -p 16", 1_000_000_000, 1_000).to_string();
+        assert!(text.starts_with("guaranteed hydrogen -c 100 -s 128 --publishers 4 -p 16 "), "{text}");
+        assert!(text.contains("deliveries       250000/s; 2.00 µs"), "{text}");
+        assert!(text.contains("1.00 µs a message"), "{text}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::args::{Args, ProtocolKind};
 use super::error::BenchError;
-use super::session::Session;
+use super::session::{Session, Transport};
 
 /// RFC 6455, 1.3: the sample nonce and its answer. All connections send the same one, since
 /// nothing between a load generator and its server could be fooled by it.
@@ -31,9 +31,13 @@ impl Target {
     pub fn new(args: &Args) -> Result<Target, BenchError> {
         let protocol = args.protocol();
         let (scheme, rest) = args.url.split_once("://").unwrap_or(("", &args.url));
-        let is_framed = protocol != ProtocolKind::Nats;
-        let wanted = if is_framed { "ws" } else { "tcp" };
-        if scheme != wanted {
+        let wanted: &[&str] = match protocol {
+            ProtocolKind::Hydrogen | ProtocolKind::Raw => &["ws"],
+            ProtocolKind::Mqtt => &["ws", "tcp"],
+            ProtocolKind::Nats => &["tcp"],
+        };
+        if !wanted.contains(&scheme) {
+            let wanted = wanted.join(":// or ");
             return Err(BenchError::Usage(format!("--url for {} begins with {wanted}://", protocol.as_str())));
         }
         let (authority, path) = match rest.find('/') {
@@ -45,8 +49,13 @@ impl Target {
             .ok()
             .and_then(|mut found| found.next())
             .ok_or_else(|| BenchError::Usage(format!("--url: {authority} is no HOST:PORT that can be found")))?;
-        let request = is_framed.then(|| request(args, authority, path).into_bytes());
+        let request = (scheme == "ws").then(|| request(args, authority, path).into_bytes());
         Ok(Target { address, request, per_address: args.per_address })
+    }
+
+    /// What carries its connections.
+    pub fn transport(&self) -> Transport {
+        if self.request.is_some() { Transport::WebSocket } else { Transport::Tcp }
     }
 
     /// Connection `number`'s source, if the system's choice would run out of ports. Each loopback
@@ -129,6 +138,8 @@ mod tests {
     fn the_scheme_must_fit_the_protocol() {
         assert!(target("fanout --protocol nats --url tcp://127.0.0.1:4222").unwrap().request.is_none());
         assert!(target("fanout --protocol nats --url ws://127.0.0.1:4222").is_err());
+        assert_eq!(target("fanout --protocol mqtt --url tcp://127.0.0.1:80").unwrap().transport(), Transport::Tcp);
+        assert_eq!(target("idle --protocol mqtt --url ws://127.0.0.1:80").unwrap().transport(), Transport::WebSocket);
         assert!(target("echo --url tcp://127.0.0.1:80").is_err());
         assert!(target("echo --url 127.0.0.1:80").is_err());
         assert!(target("echo --url ws://nowhere").is_err());

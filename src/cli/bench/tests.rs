@@ -1,5 +1,8 @@
 //! Whole runs against servers in this process: threads that echo, broadcast, lose or stay silent.
 
+mod guaranteed;
+mod peers;
+
 use parking_lot::Mutex;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -44,17 +47,25 @@ fn serve(behaviour: Behaviour) -> String {
     url
 }
 
-fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>) -> Option<()> {
+const UPGRADED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+fn read_request(stream: &mut TcpStream) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).ok()?;
         head.push(byte[0]);
     }
+    Some(())
+}
+
+fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>) -> Option<()> {
+    read_request(&mut stream)?;
     let response: &[u8] = match behaviour {
         Behaviour::Silent => b"",
         Behaviour::Refuse => b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
-        _ => b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        _ => UPGRADED,
     };
     // Registered before the client can believe itself connected.
     let me = stream.try_clone().ok()?;
@@ -139,11 +150,14 @@ struct Line {
 }
 
 fn bench(behaviour: Behaviour, line: &str) -> Result<Report, BenchError> {
-    let url = serve(behaviour);
+    let protocol = if behaviour == Behaviour::Hydrogen { "hydrogen" } else { "raw" };
+    bench_at(&serve(behaviour), &format!("{line} --protocol {protocol}"))
+}
+
+fn bench_at(url: &str, line: &str) -> Result<Report, BenchError> {
     let duration = if line.contains("-d ") { "" } else { "-d 0.3" };
     let fixed = format!("--settle 0.05 --warmup 0.05 --max-time 20 {duration}");
-    let protocol = if behaviour == Behaviour::Hydrogen { "hydrogen" } else { "raw" };
-    let line = format!("bench {line} --protocol {protocol} --url {url} {fixed}");
+    let line = format!("bench {line} --url {url} {fixed}");
     measure(&Line::parse_from(line.split_whitespace()).args)
 }
 

@@ -13,7 +13,7 @@ use super::clock::{self, Timer};
 use super::conn::Conn;
 use super::frame::{Masking, Outbox};
 use super::scenario::{Conns, Scenario};
-use super::session::{Ear, Heard, Role, Session};
+use super::session::{Ear, Guarantee, Heard, Role, Session};
 use super::shared::{Phase, Shared};
 use super::stats::Tally;
 use super::target::Target;
@@ -37,6 +37,8 @@ pub struct Work {
     pub target: Arc<Target>,
     /// What is spoken.
     pub protocol: ProtocolKind,
+    /// What publications and subscriptions ask for, if it is more than the protocol's least.
+    pub guarantee: Option<Guarantee>,
     /// How frames are masked.
     pub masking: Masking,
     /// The run's mark in stamps.
@@ -157,7 +159,14 @@ impl Worker {
         let id = self.conns.list.len();
         // Both at once and never again: writable comes anew only after the buffer was full.
         self.poll.registry().register(&mut socket, Token(id), Interest::READABLE | Interest::WRITABLE)?;
-        let session = Session::new(self.work.protocol, &role, self.work.run, number);
+        let session = Session::new(
+            self.work.protocol,
+            self.work.target.transport(),
+            &role,
+            self.work.guarantee.as_ref(),
+            self.work.run,
+            number,
+        );
         let out = Outbox::new(self.work.masking, number as u64 + 1);
         self.conns.list.push(Conn::new(id, number, role, session, out, socket));
         self.opening += 1;

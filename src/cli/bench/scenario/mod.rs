@@ -3,6 +3,7 @@
 
 mod exchange;
 mod fanout;
+mod guaranteed;
 mod idle;
 
 use super::conn::Conn;
@@ -12,6 +13,7 @@ use super::stats::Tally;
 
 pub use exchange::Exchange;
 pub use fanout::{Board, Fanout, Pace};
+pub use guaranteed::{Guaranteed, Load, Progress};
 pub use idle::Idle;
 
 /// A thread's connections, and which of them have something to send.

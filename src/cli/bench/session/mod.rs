@@ -1,14 +1,16 @@
 //! What differs from protocol to protocol: how a connection gets ready, publishes, asks, is
 //! probed, and what it hears. One file for each; none of them knows sockets or scenarios.
 
+mod acks;
 mod hydrogen;
+mod jetstream;
 mod mqtt;
 mod nats;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::args::ProtocolKind;
+use super::args::{AckBy, ProtocolKind};
 use super::frame::{self, Outbox};
 use super::stamp::{Stamp, StampFinder};
 
@@ -28,6 +30,24 @@ pub enum Role {
     Publisher,
     /// Subscribes to this topic.
     Subscriber(Arc<str>),
+}
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Messages in frames, after an upgrade.
+    WebSocket,
+    /// A stream of bytes.
+    Tcp,
+}
+
+/// That publications are answered when they are safe, and deliveries acknowledged.
+#[derive(Clone, Debug)]
+pub struct Guarantee {
+    /// The one topic of the run.
+    pub topic: Arc<str>,
+    /// How hydrogen's subscribers acknowledge.
+    pub ack_by: AckBy,
 }
 
 /// What was understood of what came in.
@@ -95,12 +115,19 @@ pub enum Session {
 
 impl Session {
     /// A connection's session. `number` is its number within the run.
-    pub fn new(protocol: ProtocolKind, role: &Role, run: u16, number: usize) -> Session {
+    pub fn new(
+        protocol: ProtocolKind,
+        transport: Transport,
+        role: &Role,
+        guarantee: Option<&Guarantee>,
+        run: u16,
+        number: usize,
+    ) -> Session {
         match protocol {
             ProtocolKind::Raw => Session::Raw,
-            ProtocolKind::Hydrogen => Session::Hydrogen(Hydrogen::new(role)),
-            ProtocolKind::Mqtt => Session::Mqtt(Mqtt::new(role, run, number)),
-            ProtocolKind::Nats => Session::Nats(Nats::new(role)),
+            ProtocolKind::Hydrogen => Session::Hydrogen(Hydrogen::new(role, guarantee)),
+            ProtocolKind::Mqtt => Session::Mqtt(Mqtt::new(transport, role, guarantee.is_some(), run, number)),
+            ProtocolKind::Nats => Session::Nats(Nats::new(role, guarantee, run, number)),
         }
     }
 
@@ -127,9 +154,9 @@ impl Session {
     pub fn publish(&mut self, topic: &str, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
         match self {
             Session::Raw => out.frame(frame::TEXT, &[payload]),
-            Session::Hydrogen(_) => hydrogen::publish(topic, payload, stamp, out),
-            Session::Mqtt(_) => mqtt::publish(topic, payload, out),
-            Session::Nats(_) => nats::publish(topic, payload, out),
+            Session::Hydrogen(session) => session.publish(topic, payload, stamp, out),
+            Session::Mqtt(session) => session.publish(topic, payload, stamp, out),
+            Session::Nats(session) => session.publish(topic, payload, stamp, out),
         }
     }
 
@@ -145,7 +172,8 @@ impl Session {
     /// Sends something that is answered with [`Heard::Pong`].
     pub fn probe(&mut self, stamp: Stamp, out: &mut Outbox) {
         match self {
-            Session::Raw | Session::Hydrogen(_) | Session::Mqtt(_) => out.frame(frame::PING, &[&stamp.write()]),
+            Session::Raw | Session::Hydrogen(_) => out.frame(frame::PING, &[&stamp.write()]),
+            Session::Mqtt(session) => session.probe(stamp, out),
             Session::Nats(_) => out.raw(&[b"PING\r\n"]),
         }
     }
@@ -155,7 +183,7 @@ impl Session {
         ear.bytes += message.len() as u64;
         match self {
             Session::Raw => ear.message(message),
-            Session::Hydrogen(session) => session.on_message(message, ear),
+            Session::Hydrogen(session) => session.on_message(message, out, ear),
             Session::Mqtt(session) => session.on_message(message, out, ear)?,
             // Without frames everything goes to `on_stream`.
             Session::Nats(_) => return Err("NATS over WebSocket is not spoken here".into()),
@@ -163,11 +191,24 @@ impl Session {
         Ok(())
     }
 
+    /// All that one read brought was taken in: send what was put off until then.
+    pub fn after_read(&mut self, out: &mut Outbox) {
+        match self {
+            Session::Hydrogen(session) => session.after_read(out),
+            Session::Raw | Session::Mqtt(_) | Session::Nats(_) => {}
+        }
+    }
+
     /// Bytes came on a transport without frames; says how many belong to whole messages.
     pub fn on_stream(&mut self, bytes: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<usize, Fault> {
         match self {
             Session::Nats(session) => session.on_stream(bytes, out, ear),
-            Session::Raw | Session::Hydrogen(_) | Session::Mqtt(_) => Err("this protocol needs ws://".into()),
+            Session::Mqtt(session) => {
+                let used = session.packets(bytes, out, ear)?;
+                ear.bytes += used as u64;
+                Ok(used)
+            }
+            Session::Raw | Session::Hydrogen(_) => Err("this protocol needs ws://".into()),
         }
     }
 }

@@ -1,11 +1,13 @@
-//! The NATS client protocol over TCP: core subjects, no headers, no JetStream.
+//! The NATS client protocol over TCP, without headers: core subjects here, JetStream in a file of its own.
 
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
-use super::{Ear, Fault, Heard, Role};
+use super::jetstream::JetStream;
+use super::{Ear, Fault, Guarantee, Heard, Role};
 use crate::cli::bench::frame::Outbox;
+use crate::cli::bench::stamp::Stamp;
 
 /// Bytes of a control line that are waited for; INFO is the longest.
 const LINE_MAX: usize = 64 << 10;
@@ -17,21 +19,49 @@ const PAYLOAD_MAX: usize = 64 << 20;
 pub struct Nats {
     topic: Option<Arc<str>>,
     is_settled: bool,
+    /// Where deliveries are guaranteed.
+    jetstream: Option<JetStream>,
+}
+
+/// The line before a payload: `MSG <subject> <sid> [reply-to] <bytes>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// What it was published to.
+    pub subject: &'a [u8],
+    /// Where an answer goes; empty if none is asked for.
+    pub reply_to: &'a [u8],
+    len: usize,
+}
+
+impl Message<'_> {
+    /// Reads the line; `None` if it is none.
+    pub fn parse(line: &[u8]) -> Option<Message<'_>> {
+        let mut words = line.split(|byte| *byte == b' ').skip(1);
+        let (subject, _sid, third) = (words.next()?, words.next()?, words.next()?);
+        let (reply_to, digits) = words.next().map_or((&b""[..], third), |fourth| (third, fourth));
+        let len = std::str::from_utf8(digits).ok()?.parse().ok().filter(|len| *len <= PAYLOAD_MAX)?;
+        Some(Message { subject, reply_to, len })
+    }
 }
 
 impl Nats {
     /// Before the connection.
-    pub fn new(role: &Role) -> Nats {
+    pub fn new(role: &Role, guarantee: Option<&Guarantee>, run: u16, number: usize) -> Nats {
         let topic = match role {
             Role::Subscriber(topic) => Some(topic.clone()),
             Role::Client | Role::Publisher => None,
         };
-        Nats { topic, is_settled: false }
+        let jetstream = guarantee.map(|guarantee| JetStream::new(role, guarantee, run, number));
+        Nats { topic, is_settled: false, jetstream }
     }
 
     /// Connects and subscribes; the pong to the ping behind it confirms both.
     pub fn open(&mut self, out: &mut Outbox) {
         out.raw(&[b"CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"hydrogen-bench\",\"version\":\"1\"}\r\n"]);
+        if let Some(jetstream) = &self.jetstream {
+            jetstream.open(out);
+            return;
+        }
         if let Some(topic) = &self.topic {
             out.raw(&[b"SUB ", topic.as_bytes(), b" 1\r\n"]);
         }
@@ -50,13 +80,18 @@ impl Nats {
             let mut end = line_end + 1;
             if line.starts_with(b"MSG ") {
                 let start = end;
-                let len = payload_len(line).ok_or("a MSG line without a length")?;
+                let message = Message::parse(line).ok_or("a MSG line that is none")?;
+                let len = message.len;
                 end = start + len + b"\r\n".len();
                 if end > rest.len() {
                     return Ok(at);
                 }
                 ear.bytes += len as u64;
-                ear.message(&rest[start..start + len]);
+                let payload = &rest[start..start + len];
+                match &mut self.jetstream {
+                    None => ear.message(payload),
+                    Some(jetstream) => jetstream.on_message(message, payload, out, ear)?,
+                }
             } else {
                 self.on_line(line, out, ear)?;
             }
@@ -70,29 +105,38 @@ impl Nats {
         } else if line.starts_with(b"PONG") {
             let settles = !std::mem::replace(&mut self.is_settled, true);
             ear.heard.push(if settles { Heard::Settled } else { Heard::Pong(None) });
+        } else if line.starts_with(b"INFO") && self.jetstream.is_some() {
+            memmem::find(line, br#""jetstream":true"#).ok_or("the server has no JetStream")?;
         } else if line.starts_with(b"-ERR") {
             return Err(String::from_utf8_lossy(line).into_owned().into());
         }
         Ok(())
     }
+
+    /// PUB, with a subject for the answer where one is waited for.
+    pub fn publish(&self, topic: &str, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
+        match &self.jetstream {
+            None => publish(topic.as_bytes(), &[], payload, out),
+            Some(jetstream) => jetstream.publish(topic, payload, stamp, out),
+        }
+    }
 }
 
-/// The last word of `MSG <subject> <sid> [reply-to] <bytes>`.
-fn payload_len(line: &[u8]) -> Option<usize> {
-    let digits = line.rsplit(|byte| *byte == b' ').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok().filter(|len| *len <= PAYLOAD_MAX)
-}
-
-/// PUB.
-pub fn publish(topic: &str, payload: &[u8], out: &mut Outbox) {
-    out.raw(&[b"PUB ", topic.as_bytes(), b" ", payload.len().to_string().as_bytes(), b"\r\n", payload, b"\r\n"]);
+/// PUB. `reply_to` is in parts, and may be empty.
+pub fn publish(subject: &[u8], reply_to: &[&[u8]], payload: &[u8], out: &mut Outbox) {
+    out.raw(&[b"PUB ", subject, b" "]);
+    if !reply_to.is_empty() {
+        out.raw(reply_to);
+        out.raw(&[b" "]);
+    }
+    out.raw(&[payload.len().to_string().as_bytes(), b"\r\n", payload, b"\r\n"]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::bench::frame::Masking;
-    use crate::cli::bench::stamp::{Payload, Stamp};
+    use crate::cli::bench::stamp::Payload;
 
     #[test]
     fn operations_may_be_cut_anywhere() {
@@ -105,7 +149,7 @@ mod tests {
         ]
         .concat();
         for cut in 0..stream.len() {
-            let mut session = Nats::new(&Role::Subscriber("bench.t".into()));
+            let mut session = Nats::new(&Role::Subscriber("bench.t".into()), None, 1, 1);
             let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
             let used = session.on_stream(&stream[..cut], &mut out, &mut ear).unwrap();
             let rest = session.on_stream(&stream[used..], &mut out, &mut ear).unwrap();
@@ -116,18 +160,33 @@ mod tests {
     }
 
     #[test]
+    fn message_lines_have_a_reply_subject_or_none() {
+        let (subject, none) = (&b"a.b"[..], &b""[..]);
+        for (line, expected) in [
+            (&b"MSG a.b 1 5"[..], Some(Message { subject, reply_to: none, len: 5 })),
+            (b"MSG a.b 1 $JS.ACK.x.1 5", Some(Message { subject, reply_to: b"$JS.ACK.x.1", len: 5 })),
+            (b"MSG a.b 1", None),
+            (b"MSG a.b 1 r -5", None),
+            (b"MSG", None),
+        ] {
+            assert_eq!(Message::parse(line), expected);
+        }
+    }
+
+    #[test]
     fn errors_and_nonsense_end_the_connection() {
         for stream in [&b"-ERR 'Authorization Violation'\r\n"[..], b"MSG a 1 many\r\n", b"MSG a 1 99999999999\r\n"] {
             let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
-            assert!(Nats::new(&Role::Client).on_stream(stream, &mut out, &mut ear).is_err());
+            assert!(Nats::new(&Role::Client, None, 1, 1).on_stream(stream, &mut out, &mut ear).is_err());
         }
     }
 
     #[test]
     fn the_opening_subscribes_and_asks_for_a_pong() {
         let mut out = Outbox::new(Masking::Zero, 1);
-        Nats::new(&Role::Subscriber("a.b".into())).open(&mut out);
-        publish("a.b", b"xyz", &mut out);
+        let mut session = Nats::new(&Role::Subscriber("a.b".into()), None, 1, 1);
+        session.open(&mut out);
+        session.publish("a.b", b"xyz", Stamp::default(), &mut out);
         assert!(out.pending().ends_with(b"\r\nSUB a.b 1\r\nPING\r\nPUB a.b 3\r\nxyz\r\n"));
     }
 }
