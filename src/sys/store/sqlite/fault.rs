@@ -56,19 +56,10 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// A row of a shape that was never written is damage. What is not known to be harmless is held
-/// to be the disk's fault: then everything is opened anew.
+/// Rows and tables of a shape that was never made are damage: what is asked of them never changes.
+/// What is not known to be harmless is held to be the disk's fault: then all is opened anew.
 fn kind(error: &rusqlite::Error) -> StoreFault {
-    let rusqlite::Error::SqliteFailure(code, _) = error else {
-        return match error {
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::QueryReturnedNoRows => StoreFault::Damaged,
-            _ => StoreFault::Io,
-        };
-    };
+    let rusqlite::Error::SqliteFailure(code, _) = error else { return StoreFault::Damaged };
     match code.code {
         ErrorCode::DiskFull => StoreFault::Full,
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => StoreFault::ReadOnly,

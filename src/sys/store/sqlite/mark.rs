@@ -48,7 +48,7 @@ pub(super) struct Known {
     pub(super) last_id: i64,
     /// The log's salt and how many pages it had.
     pub(super) pages: Option<(u32, u32)>,
-    generation: u32,
+    pub(super) generation: u32,
 }
 
 /// The mark, as it is written.

@@ -3,8 +3,10 @@
 //! ```text
 //!   START    -- well ---------------------> COMPARED with what must be there -> OPEN
 //!   START    -- damaged ------------------> REBUILT from what can be read -> START
-//!   REBUILT  -- damaged, or cannot be ----> all set aside, and a new store -> START
+//!   REBUILT  -- nothing can be read ------> all set aside, and a new store -> START
 //! ```
+//!
+//! Without room to rebuild it is not opened: what can be read is not given up for that.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,9 +24,12 @@ use super::live::{Dedup, Live, checkpoint};
 use super::load::{self, Remembered};
 use super::mark::{self, Known, KnownLog};
 use super::salvage;
-use super::schema::{self, Meta};
+use super::schema::{self, Meta, PAGE};
 use crate::base::Wall;
 use crate::engine::store::{Damage, Seq, StoreError, StoreFault};
+
+/// A store of so many bytes is looked through whenever it is opened: that takes half a second.
+const QUICK: u64 = 512 << 20;
 
 /// How a store is brought up.
 pub(super) struct Way<'a> {
@@ -59,10 +64,7 @@ pub(super) fn raise(way: &Way<'_>, aside: &mut Aside, must_rebuild: bool) -> Res
         log::error!("the store in {} is damaged ({error}); what can be read is saved", path.display());
         aside.report(Damage::File { text: format!("the database: {error}").into() });
         is_rebuilt = true;
-        up = match salvage::rebuild(way, aside) {
-            Ok(()) => start(way, aside, true),
-            Err(error) => Err(StoreError::new(StoreFault::Damaged, error.text)),
-        };
+        up = salvage::rebuild(way, aside).and_then(|()| start(way, aside, true));
     }
     if let Err(error) = &up
         && error.fault == StoreFault::Damaged
@@ -156,8 +158,8 @@ fn look(db: &Connection, way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> 
     }
     schema::is_known(db)?;
     let was_closed = is_new || schema::meta(db, Meta::IsClosed)? == Some(1);
-    if !was_closed && !is_rebuilt {
-        quick_check(db)?;
+    if !is_new && !is_rebuilt {
+        quick_check(db, !was_closed)?;
     }
     let pages = checkpoint(db)?;
     if let Some(last) = way.last {
@@ -171,10 +173,26 @@ fn look(db: &Connection, way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> 
     Ok(Found { heads, last, dedup, was_closed, is_new, remembered, pages })
 }
 
-/// Neither a sum nor the mark tells of a page that lost rows.
-fn quick_check(db: &Connection) -> Result<(), StoreError> {
-    let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(StoreError::new(StoreFault::Damaged, found.replace('\n', " "))) }
+/// Neither a sum nor the mark tells of a page that lost rows. All is looked through if the store
+/// was not closed in order or is not too large for it. Else only what has no holes by which a loss
+/// would show itself: it is small.
+fn quick_check(db: &Connection, must_be_whole: bool) -> Result<(), StoreError> {
+    let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    let is_whole = must_be_whole || pages.unsigned_abs() * PAGE <= QUICK;
+    look_through(db, if is_whole { &[""] } else { &SMALL })
+}
+
+/// Tables that have no holes by which a loss would show itself.
+const SMALL: [&str; 5] = ["(meta)", "(log)", "(log_copy)", "(value)", "(gap)"];
+
+fn look_through(db: &Connection, tables: &[&str]) -> Result<(), StoreError> {
+    for table in tables {
+        let found: String = db.query_row(&format!("PRAGMA quick_check{table}"), [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(StoreError::new(StoreFault::Damaged, found.replace('\n', " ")));
+        }
+    }
+    Ok(())
 }
 
 /// Events behind the last that was answered go, and logs that began with them.
@@ -253,4 +271,35 @@ fn begin_known(live: &mut Live, log: &KnownLog, is_cut: bool) -> Result<Head, St
     insert_log(&live.db, &head)?;
     live.heads.put(head.clone());
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_tables_can_be_looked_through_alone() {
+        let db = Connection::open_in_memory().unwrap();
+        schema::create(&db).unwrap();
+        look_through(&db, &SMALL).unwrap();
+        db.execute_batch("DROP TABLE value").unwrap();
+        assert_eq!(look_through(&db, &SMALL).unwrap_err().fault, StoreFault::Damaged);
+    }
+
+    #[test]
+    fn a_log_is_short_only_if_it_is_the_one_that_was_marked() {
+        let known = |salt, pages| Known { pages: Some((salt, pages)), ..Known::default() };
+        for (marked, salt, pages, expected) in [
+            (known(7, 9), Some(7), 9, false),
+            (known(7, 9), Some(7), 12, false),
+            (known(7, 9), Some(7), 8, true),
+            (known(7, 9), Some(8), 0, false),
+            (known(7, 9), Some(8), 3, false),
+            (known(7, 9), Some(99), 0, true),
+            (known(7, 9), None, 0, true),
+            (Known::default(), None, 0, false),
+        ] {
+            assert_eq!(is_log_short(&marked, salt, pages), expected, "{marked:?} {salt:?} {pages}");
+        }
+    }
 }

@@ -127,15 +127,7 @@ fn open_readable(file: &Path, settings: &SqliteSettings) -> Option<Connection> {
     let db = schema::connect(file, settings).ok()?;
     // Evidence is not to be changed when it is closed.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
-    let empty = Connection::open_in_memory().ok()?;
-    schema::create(&empty).ok()?;
-    (tables_of(&db).ok()? == tables_of(&empty).ok()?).then_some(db)
-}
-
-fn tables_of(db: &Connection) -> rusqlite::Result<Vec<(String, i64, Option<String>)>> {
-    let mut query = db.prepare("SELECT name, rootpage, sql FROM sqlite_schema ORDER BY rootpage")?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    rows.collect()
+    schema::has_tables(&db).is_ok_and(|has| has).then_some(db)
 }
 
 struct Copy<'a> {

@@ -124,7 +124,7 @@ pub(super) fn is_made(db: &Connection) -> Result<bool, StoreError> {
     Ok(db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? > 0)
 }
 
-/// Refuses what a newer program wrote. Both places must say so: one alone may be damaged.
+/// Refuses what a newer program wrote, and what is not as it was made. Both places must say so: one alone may be damaged.
 pub(super) fn is_known(db: &Connection) -> Result<(), StoreError> {
     let header: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let inside = meta(db, Meta::Version)?.unwrap_or(0);
@@ -136,7 +136,23 @@ pub(super) fn is_known(db: &Connection) -> Result<(), StoreError> {
         let text = format!("its version is {header} in the header and {inside} inside, where it should be {VERSION}");
         return Err(StoreError::new(StoreFault::Damaged, text));
     }
+    if !has_tables(db)? {
+        return Err(StoreError::new(StoreFault::Damaged, "its tables are not as they were made"));
+    }
     Ok(())
+}
+
+/// Whether all tables are as they were made.
+pub(super) fn has_tables(db: &Connection) -> Result<bool, StoreError> {
+    let empty = Connection::open_in_memory()?;
+    empty.execute_batch(TABLES)?;
+    Ok(tables_of(db)? == tables_of(&empty)?)
+}
+
+fn tables_of(db: &Connection) -> rusqlite::Result<Vec<(String, i64, Option<String>)>> {
+    let mut query = db.prepare("SELECT name, rootpage, sql FROM sqlite_schema ORDER BY rootpage")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
 }
 
 fn meta_sum(what: Meta, value: i64) -> i64 {

@@ -64,7 +64,11 @@ fn survives(path: &Path, each: u64, what: &str) -> Vec<Damage> {
     let next = backend.commit(&[append("n.n", 1, 1, 9)], image.last.next(), true);
     assert!(next.is_ok(), "{what}: {next:?}");
     drop(backend);
-    // What was reported once is settled.
+    // What was reported once is settled. A killed store is looked through as one that was closed
+    // is not: that may still find something, but nothing more is gone.
+    let again = SqliteBackend::open(settings(path), NOW).unwrap();
+    assert!(again.damage.iter().all(|damage| matches!(damage, Damage::File { .. })), "{what}: {:?}", again.damage);
+    drop(again);
     let again = SqliteBackend::open(settings(path), NOW).unwrap();
     assert_eq!(again.damage, [], "{what}, opened again");
     damage
@@ -90,13 +94,13 @@ fn flip_all(is_closed: bool, each: u64, file: &str, stride: usize) -> (usize, us
 
 #[test]
 fn a_flipped_byte_in_the_database_is_survived_and_told() {
-    let (places, exact) = flip_all(true, 40, "db", 397);
+    let (places, exact) = flip_all(true, 40, "db", 211);
     assert!(places > 100 && exact > places / 2, "{exact} of {places} told exactly");
 }
 
 #[test]
 fn a_flipped_byte_in_the_log_is_survived_and_told() {
-    let (places, _) = flip_all(false, 12, "db-wal", 1499);
+    let (places, _) = flip_all(false, 12, "db-wal", 499);
     assert!(places > 100, "{places}");
 }
 
