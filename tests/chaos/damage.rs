@@ -242,7 +242,6 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-#[ignore = "the store is not there yet"]
 fn every_byte_flipped_is_found_or_does_no_harm() {
     let seed = seed();
     let mut dice = Dice::new(seed);

@@ -13,7 +13,6 @@ use crate::{number, seed};
 const ROUNDS: u64 = 50;
 
 #[test]
-#[ignore = "the store is not there yet"]
 fn what_was_answered_survives_kills() {
     let rounds = number("HYDROGEN_CHAOS_ROUNDS").unwrap_or(ROUNDS);
     let seed = seed();

@@ -26,7 +26,6 @@ const ROUNDS: u64 = 10;
 const CUTS: u64 = 5;
 
 #[test]
-#[ignore = "the store is not there yet"]
 fn what_was_answered_survives_power_cuts() {
     let rounds = number("HYDROGEN_POWERCUT_ROUNDS").unwrap_or(ROUNDS);
     let seed = seed();

@@ -50,6 +50,12 @@ impl Talk {
             open.retain(|offset| *offset != event.offset);
         }
     }
+
+    /// Whether what is unacked of a topic is of one epoch. An ack up to an offset is for the oldest
+    /// epoch in flight: its sender may not have seen the next one yet.
+    fn is_of_one_epoch(&self, topic: &str) -> bool {
+        self.open.iter().filter(|((of, _), open)| of == topic && !open.is_empty()).count() == 1
+    }
 }
 
 impl<'a> Subscriber<'a> {
@@ -241,7 +247,9 @@ impl<'a> Subscriber<'a> {
                 talk.held.push(event);
                 Ok(())
             }
-            24..30 if is_first && !self.subscription.is_group => self.ack_through(talk, &topic, event),
+            24..30 if is_first && !self.subscription.is_group && talk.is_of_one_epoch(&topic) => {
+                self.ack_through(talk, &topic, event)
+            }
             30 if is_first && self.subscription.who == "ledger" => {
                 self.note(talk, What::Rejected { event: event.clone() });
                 talk.acks_since_ping += 1;
