@@ -89,6 +89,8 @@ pub(super) enum Asked {
     OldestLetter(ConsumerId),
     /// A letter's event, to be delivered again.
     FetchedLetter(ConsumerId, Seq),
+    /// Whether a letter's subscription is still there.
+    LettersOf(String, Box<LettersAsk>),
     /// A letter that a command names.
     Letter(Box<str>, Box<LettersAsk>),
     /// Letters that a command is about.

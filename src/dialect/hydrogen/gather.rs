@@ -72,8 +72,8 @@ pub(super) enum Kind {
     Rows(Vec<Row>, Page),
     /// The owners of topics know of a guaranteed subscription; then its home is asked.
     Making(Box<Making>),
-    /// The answer is known, and events come once it is given.
-    Started { data: Box<str>, id: ConsumerId, conn: ConnId },
+    /// The answer's members are known but for what was lost, and events come once it is given.
+    Started { data: Box<str>, id: ConsumerId, conn: ConnId, lost: BTreeSet<Arc<str>> },
     /// A session is restored.
     Resumed(ConnId, Box<Restored>),
 }
@@ -93,7 +93,8 @@ impl Gather {
             (Part::Count(count), Kind::Sum(_, sum)) => *sum += count,
             (Part::Rows(more), Kind::Rows(rows, _)) => rows.extend(more),
             (Part::Place(pattern, Some(seq)), Kind::Making(making)) => making.place(pattern, seq),
-            (Part::Joined(lost), Kind::Resumed(_, restored)) => restored.lost.extend(lost),
+            (Part::Joined(more), Kind::Resumed(_, restored)) => restored.lost.extend(more),
+            (Part::Joined(more), Kind::Started { lost, .. }) => lost.extend(more),
             (
                 Part::Done
                 | Part::Answer(_)
@@ -118,9 +119,10 @@ impl Gather {
             Kind::Sum(_, 0) => Err(Error::new(Code::NotFound, "there is no such connection")),
             Kind::Sum(name, sum) => Ok(format!("{{\"{name}\":{sum}}}").into()),
             Kind::Rows(rows, page) => Ok(page_of(rows, &page)),
-            Kind::Started { data, .. } => Ok(data),
             // They go on elsewhere, and never get here.
-            Kind::Making(_) | Kind::Resumed(..) => Err(Error::new(Code::Internal, "a part was taken for the whole")),
+            Kind::Making(_) | Kind::Started { .. } | Kind::Resumed(..) => {
+                Err(Error::new(Code::Internal, "a part was taken for the whole"))
+            }
         }
     }
 }
@@ -153,8 +155,10 @@ impl Hydrogen {
         let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.take()) else { return };
         match gather {
             Gather { kind: Kind::Making(making), failed: None, .. } => self.go_on_making(ticket, *making, now, out),
-            Gather { kind: Kind::Started { data, id, conn }, failed: None, .. } => {
-                self.finish(ticket, Ok(data), now, out);
+            Gather { kind: Kind::Started { data, id, conn, lost }, failed: None, .. } => {
+                let lost: Vec<&str> = lost.iter().map(|topic| &**topic).collect();
+                let data = format!("{{{data},\"lost\":{}}}", serde_json::json!(lost));
+                self.finish(ticket, Ok(data.into()), now, out);
                 self.start_delivery(id, conn, now, out);
             }
             Gather { kind: Kind::Resumed(conn, restored), .. } => self.finish_resume(ticket, conn, *restored, now, out),

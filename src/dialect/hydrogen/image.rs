@@ -3,10 +3,9 @@
 
 use super::Hydrogen;
 use super::consumer_id::ConsumerKey;
-use super::guaranteed::Definition;
+use super::guaranteed::{Definition, Progress};
 use super::record::SessionRecord;
 use crate::base::Now;
-use crate::engine::delivery::Cursor;
 use crate::engine::store::{Backend, Image, StoreError, Table};
 
 /// Values read at a time.
@@ -17,8 +16,8 @@ const PAGE: usize = 1024;
 pub struct ShardImage {
     /// The logs, and the ids of publishes.
     pub store: Image,
-    /// Guaranteed subscriptions: key, definition, cursor.
-    subscriptions: Vec<(ConsumerKey, Definition, Option<Cursor>)>,
+    /// Guaranteed subscriptions: key, definition, and how far they have come.
+    subscriptions: Vec<(ConsumerKey, Definition, Option<Progress>)>,
     /// Sessions that can be resumed.
     sessions: Vec<SessionRecord>,
     /// How many dead letters each subscription has, by key.
@@ -35,8 +34,8 @@ impl ShardImage {
                 log::error!("the store's subscription {key:?} cannot be read: it is left out");
                 return Ok(());
             };
-            let cursor = backend.get(Table::Cursors, key)?.and_then(|value| serde_json::from_slice(&value).ok());
-            image.subscriptions.push((name, definition, cursor));
+            let progress = backend.get(Table::Cursors, key)?.and_then(|value| serde_json::from_slice(&value).ok());
+            image.subscriptions.push((name, definition, progress));
             Ok(())
         })?;
         each(backend, Table::Sessions, |_, key, value| {
@@ -88,11 +87,11 @@ impl Hydrogen {
         for record in &image.sessions {
             self.restore_session(record.clone(), now);
         }
-        for (key, definition, cursor) in &image.subscriptions {
+        for (key, definition, progress) in &image.subscriptions {
             let is_orphan = matches!(key, ConsumerKey::Session(id)
                 if !image.sessions.iter().any(|record| record.id == *id));
             if !is_orphan {
-                self.restore_consumer(key.clone(), definition, cursor.as_ref(), now);
+                self.restore_consumer(key.clone(), definition, progress.as_ref(), now);
             }
         }
         for (key, count) in &image.letters {

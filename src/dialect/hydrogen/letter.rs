@@ -1,5 +1,7 @@
 //! Dead letters as they are kept and shown, and the commands about them under way.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +149,12 @@ pub(super) struct LettersAsk {
     pub count: usize,
     /// Ids that are still to be looked at.
     pub ids: Vec<String>,
+    /// Letters that were read and are still to be looked at.
+    pub read: VecDeque<(Box<str>, Bytes)>,
+    /// Behind which letter the next page begins; none if there is no next.
+    pub after: Option<Box<str>>,
+    /// Whether these subscriptions are still there.
+    pub known: BTreeMap<String, bool>,
 }
 
 /// What is asked of the home of letters.

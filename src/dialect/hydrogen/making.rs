@@ -8,6 +8,7 @@ use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::reply_to::Reply;
 use crate::base::ConnId;
 use crate::engine::channel::StartFrom;
+use crate::engine::outbound::Lane;
 use crate::engine::store::Seq;
 use crate::engine::topic::{Filter, Pattern};
 
@@ -44,6 +45,8 @@ pub struct Make {
     pub window: Option<usize>,
     /// Until an event that was not acknowledged is sent again.
     pub ack_timeout: Option<Duration>,
+    /// The lane of its events.
+    pub lane: Lane,
 }
 
 /// A command that is making one.
@@ -71,5 +74,7 @@ pub(super) struct Saving {
     pub id: ConsumerId,
     pub conn: ConnId,
     pub is_new: bool,
+    /// Topics of which it lost events before.
+    pub lost: Vec<Arc<str>>,
     pub reply: Reply,
 }

@@ -298,11 +298,15 @@ impl Hydrogen {
 
     /// A resumed session's connection joins a subscription again.
     pub(super) fn on_join(&mut self, id: ConsumerId, conn: ConnId, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
-        let mut lost = Vec::new();
+        let mut lost: Vec<Arc<str>> = Vec::new();
         if let Some(held) = self.consumers.of_mut(id) {
             held.consumer.attach(conn);
             held.unattended = None;
-            lost = std::mem::take(&mut held.lost).into_iter().collect();
+            lost = std::mem::take(&mut held.lost).into_iter().collect::<Vec<_>>();
+            if !lost.is_empty() {
+                self.consumers.mark_dirty(id);
+                self.arm_save(now);
+            }
         }
         self.part(reply, Part::Joined(lost), now, out);
     }

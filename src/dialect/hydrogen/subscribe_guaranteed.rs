@@ -77,9 +77,9 @@ impl Hydrogen {
                 self.end_best_effort(conn, &wanted.pattern, now, out);
             }
         }
-        let answer = format!("{{\"topics\":[{}]}}", answers.join(",")).into();
+        let answer = format!("\"topics\":[{}]", answers.join(",")).into();
         let (window, ack_timeout) = (guaranteed.window, guaranteed.ack_timeout);
-        let make = Make { key, conn, wanted, window, ack_timeout };
+        let make = Make { key, conn, wanted, window, ack_timeout, lane: options.lane };
         let ticket = *ticket.get_or_insert_with(|| self.defer(meta, now));
         self.begin_making(ticket, Making { make, from, places: BTreeMap::new(), answer }, now, out);
         Outcome::Later

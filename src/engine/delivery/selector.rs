@@ -58,6 +58,28 @@ impl Selectors {
         list.is_some_and(|list| list.iter().any(|other| other.is_same(selector)))
     }
 
+    /// Gives the selector with a pattern another filter. Returns whether that changed anything;
+    /// false too if there is none, or more than one.
+    pub fn refilter(&mut self, pattern: &Pattern, filter: Option<&Arc<Filter>>) -> bool {
+        let all = match pattern.is_exact() {
+            true => self.exact.get_mut(pattern.as_str()),
+            false => Some(&mut self.wild),
+        };
+        let mut own = all.into_iter().flatten().filter(|selector| selector.pattern == *pattern);
+        match (own.next(), own.next()) {
+            (Some(selector), None) if selector.filter.as_ref() != filter => {
+                selector.filter = filter.cloned();
+                true
+            }
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    /// Whether there is one with a pattern.
+    pub fn has_pattern(&self, pattern: &Pattern) -> bool {
+        self.iter().any(|selector| selector.pattern == *pattern)
+    }
+
     /// Takes out all with a pattern. Returns whether there was one.
     pub fn remove(&mut self, pattern: &Pattern) -> bool {
         self.patterns = None;
@@ -163,6 +185,20 @@ mod tests {
         assert_eq!(names, ["a.b", "c.*", "d.>"]);
         selectors.raise(Seq(20));
         assert!(!takes(&selectors, 20, "a.b", "{\"x\":1}") && takes(&selectors, 21, "a.b", "{}"));
+    }
+
+    #[test]
+    fn another_filter_takes_the_place_of_the_first() {
+        let mut selectors = Selectors::default();
+        selectors.insert(selector("a.*", Some(serde_json::json!({"x": 1})), 3));
+        let pattern = Pattern::parse("a.*").unwrap();
+        let other = selector("a.*", Some(serde_json::json!({"x": 2})), 0).filter;
+        assert!(selectors.refilter(&pattern, other.as_ref()));
+        assert!(!selectors.refilter(&pattern, other.as_ref()));
+        assert!(!takes(&selectors, 3, "a.b", "{\"x\":2}") && takes(&selectors, 4, "a.b", "{\"x\":2}"));
+        assert!(!takes(&selectors, 4, "a.b", "{\"x\":1}"));
+        assert!(selectors.refilter(&pattern, None) && takes(&selectors, 4, "a.b", "{}"));
+        assert!(!selectors.refilter(&Pattern::parse("b.*").unwrap(), None));
     }
 
     #[test]

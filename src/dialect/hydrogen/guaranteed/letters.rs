@@ -73,13 +73,11 @@ impl Hydrogen {
 
     fn write_letter(&mut self, id: ConsumerId, seq: Seq, letter: &Letter, out: &mut Outbox<Peer>) {
         let most = self.settings.delivery.letters_max.div_ceil(self.workers);
-        if let Some(held) = self.consumers.of(id)
-            && held.letters >= most
-        {
-            // The oldest of this subscription makes room.
+        if let Some((of, held)) = self.consumers.with_most_letters(most) {
+            // The oldest of whoever has most makes room.
             let (prefix, limit) = (format!("{}#", held.key).into(), 1);
             let scan = Op::Scan { table: Table::DeadLetters, prefix, after: None, limit };
-            self.store.ask(Asked::OldestLetter(id), scan, out);
+            self.store.ask(Asked::OldestLetter(of), scan, out);
         }
         let value = serde_json::to_vec(letter).unwrap_or_default().into();
         let write = Write::Put { table: Table::DeadLetters, key: letter.id.as_str().into(), value, level: Level::Disk };

@@ -4,6 +4,7 @@
 //! for it; then its home, which writes it down and takes the connection as a member. Then the
 //! client is answered, and only then events go out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,7 +147,7 @@ impl Hydrogen {
         session.join(key.clone(), &patterns);
         // Whoever is told of a session that holds a subscription finds it after a crash.
         let is_saved = self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
-        let kind = Kind::Started { data: answer, id: key.id(), conn };
+        let kind = Kind::Started { data: answer, id: key.id(), conn, lost: BTreeSet::new() };
         if let Some(command) = self.pending.of_mut(ticket) {
             command.gather = Some(Gather::new(1 + usize::from(is_saved), kind));
         }
@@ -160,7 +161,7 @@ impl Hydrogen {
 
     /// The home of a subscription makes it, or extends it, or lets a connection join.
     pub(in super::super) fn on_make(&mut self, make: Make, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
-        let Make { key, conn, wanted, window, ack_timeout } = make;
+        let Make { key, conn, wanted, window, ack_timeout, lane } = make;
         let id = key.id();
         let head = self.store.head;
         let is_new = match self.consumers.of(id) {
@@ -184,13 +185,20 @@ impl Hydrogen {
             self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.wall);
         }
         let Some(held) = self.consumers.of_mut(id) else { return };
-        let mut is_changed = is_new;
+        let mut is_changed = is_new || held.lane != lane;
+        held.lane = lane;
         if !is_new && (window.is_some() || ack_timeout.is_some()) && *held.consumer.settings() != settings {
             held.consumer.set_settings(settings);
             is_changed = true;
         }
         held.consumer.head_moved(head);
         for Wanted { pattern, filter, place } in wanted {
+            // The same pattern again: with another filter, that takes the place of the first.
+            let (is_known, is_other) = held.consumer.refilter(&pattern, filter.as_ref());
+            is_changed |= is_other;
+            if is_known {
+                continue;
+            }
             let since = match place {
                 Place::New => head,
                 Place::Behind(seq) => seq.min(head),
@@ -199,14 +207,19 @@ impl Hydrogen {
         }
         held.consumer.attach(conn);
         held.unattended = None;
+        let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
         if !is_changed {
-            return self.part(reply, Part::Done, now, out);
+            if !lost.is_empty() {
+                self.consumers.mark_dirty(id);
+                self.arm_save(now);
+            }
+            return self.part(reply, Part::Joined(lost), now, out);
         }
         let definition = held.definition();
         let (key, value) = (key.to_string(), definition.encode());
         // The cursor first: if it comes alone, the old patterns go on from where they were.
         self.save_cursor(id, Level::Memory, out);
-        let saving = Saving { id, conn, is_new, reply };
+        let saving = Saving { id, conn, is_new, lost, reply };
         let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Disk };
         self.store.ask(Asked::Made(Box::new(saving)), Op::Write(write), out);
     }
@@ -224,13 +237,13 @@ impl Hydrogen {
     /// A subscription was written down, or could not be.
     pub(in super::super) fn on_made(
         &mut self,
-        saving: &Saving,
+        saving: Saving,
         result: Result<(), Error>,
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
         let part = match result {
-            Ok(()) => Part::Done,
+            Ok(()) => Part::Joined(saving.lost),
             Err(error) => {
                 if saving.is_new {
                     self.drop_consumer(saving.id, now, out);

@@ -14,7 +14,7 @@ mod run;
 mod save;
 
 pub use acks::AckOf;
-pub use save::Definition;
+pub use save::{Definition, Progress};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,9 @@ use std::sync::Arc;
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use crate::base::{Mono, Wall};
 use crate::engine::delivery::Consumer;
+use crate::engine::outbound::{Lane, Overflow};
 use crate::engine::store::Record;
+use crate::engine::topic::TargetFlags;
 
 /// Topics that one subscription is told to have lost.
 const LOST_TOPICS: usize = 64;
@@ -32,6 +34,8 @@ const LOST_TOPICS: usize = 64;
 pub(super) struct Held {
     pub key: ConsumerKey,
     pub consumer: Consumer,
+    /// The lane of its events.
+    pub lane: Lane,
     /// When its deadline is armed.
     pub armed: Option<Mono>,
     /// Its cursor is on its way to the store.
@@ -72,6 +76,7 @@ impl Consumers {
         self.by_id.entry(id).or_insert(Held {
             key,
             consumer,
+            lane: Lane::Events,
             armed: None,
             is_saving: false,
             lost: BTreeSet::new(),
@@ -113,6 +118,15 @@ impl Consumers {
         self.by_id.iter().map(|(id, held)| (*id, held))
     }
 
+    /// If there are `most` dead letters or more, who has most of them.
+    fn with_most_letters(&self, most: usize) -> Option<(ConsumerId, &Held)> {
+        let all: usize = self.by_id.values().map(|held| held.letters).sum();
+        if all < most {
+            return None;
+        }
+        self.iter().max_by_key(|(_, held)| held.letters)
+    }
+
     pub(super) fn ids(&self) -> Vec<ConsumerId> {
         self.by_id.keys().copied().collect()
     }
@@ -127,6 +141,11 @@ impl Consumers {
 }
 
 impl Held {
+    /// How its events go out: the window bounds them, so that none is ever dropped.
+    pub(super) fn flags(&self) -> TargetFlags {
+        TargetFlags::new(self.lane, Overflow::Disconnect, false)
+    }
+
     /// Remembers that events of a topic were lost.
     pub(super) fn lose(&mut self, topic: &Arc<str>) {
         if self.lost.len() < LOST_TOPICS {

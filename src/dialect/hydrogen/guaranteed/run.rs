@@ -12,7 +12,8 @@ use super::super::publish::frame_event;
 use super::super::reply::{count_out, kind};
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
-use crate::base::{ConnId, Metric, Mono, Now};
+use super::Held;
+use crate::base::{Metric, Mono, Now};
 use crate::engine::delivery::{Effect, Offer, Source};
 use crate::engine::outbound::EventFrame;
 use crate::engine::store::{Answer, Entry, Op, Read, Record, Seq, StoreError};
@@ -33,7 +34,7 @@ impl Hydrogen {
             let Some(held) = self.consumers.of_mut(*id) else { continue };
             match held.consumer.offer(record, &mut payload, now) {
                 Offer::Taken { member } => {
-                    targets.push(Target { conn: member, flags: TargetFlags::default() });
+                    targets.push(Target { conn: member, flags: held.flags() });
                     self.consumers.mark_dirty(*id);
                     self.arm(*id, now);
                 }
@@ -75,7 +76,10 @@ impl Hydrogen {
     pub(super) fn carry_out(&mut self, id: ConsumerId, effects: Vec<Effect>, now: Now, out: &mut Outbox<Peer>) {
         for effect in effects {
             match effect {
-                Effect::Send { member, attempt, record } => self.send_event(member, attempt, &record, now, out),
+                Effect::Send { member, attempt, record } => {
+                    let flags = self.consumers.of(id).map_or_else(TargetFlags::default, Held::flags);
+                    self.send_event(Target { conn: member, flags }, attempt, &record, now, out);
+                }
                 Effect::Read { patterns, after, through, limit, bytes } => {
                     let read = Read::Patterns { patterns, after, through, limit, bytes };
                     self.store.ask(Asked::Behind(id), Op::Read(read), out);
@@ -97,7 +101,7 @@ impl Hydrogen {
         self.arm(id, now);
     }
 
-    fn send_event(&mut self, member: ConnId, attempt: u32, record: &Record, now: Now, out: &mut Outbox<Peer>) {
+    fn send_event(&mut self, target: Target, attempt: u32, record: &Record, now: Now, out: &mut Outbox<Peer>) {
         let frame = frame_event(record, attempt);
         self.counters.inc(Metric::CONSUMER_SENT);
         if attempt > 1 {
@@ -105,9 +109,9 @@ impl Hydrogen {
         }
         count_out(&self.counters, kind::EVENT, &frame, 1);
         let event = Arc::new(EventFrame { frame, topic: record.topic.clone(), low_priority: false });
-        let targets: Arc<[Target]> = Arc::from([Target { conn: member, flags: TargetFlags::default() }]);
+        let targets: Arc<[Target]> = Arc::from([target]);
         let published_at = if attempt > 1 { now.mono } else { published_at(record, now) };
-        out.order(member, Order::Broadcast { event, targets, published_at });
+        out.order(target.conn, Order::Broadcast { event, targets, published_at });
     }
 
     /// Arms a consumer's deadline, if it is before the one that is armed.
@@ -201,6 +205,8 @@ impl Hydrogen {
             held.consumer.trimmed(topic, gone, &mut effects);
             if effects.iter().any(|effect| matches!(effect, Effect::Expired(_))) {
                 held.lose(topic);
+                self.consumers.mark_dirty(*id);
+                self.arm_save(now);
             }
             self.carry_out(*id, effects, now, out);
             self.consumers.touch(*id);

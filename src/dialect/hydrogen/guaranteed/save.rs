@@ -12,6 +12,7 @@ use super::super::{Hydrogen, Peer};
 use super::Held;
 use crate::base::{Metric, Now};
 use crate::engine::delivery::{Consumer, Cursor, Selector};
+use crate::engine::outbound::Lane;
 use crate::engine::store::{Level, Op, Seq, Table, Write};
 use crate::engine::topic::{Filter, Pattern};
 use crate::engine::work::Outbox;
@@ -28,6 +29,20 @@ pub struct Definition {
     window: usize,
     /// Until an event that was not acknowledged is sent again.
     ack_timeout_ms: u64,
+    /// Whether its events may wait for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bulk: bool,
+}
+
+/// How far a subscription has come, as it is written down.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Its cursor.
+    #[serde(flatten)]
+    pub(super) cursor: Cursor,
+    /// Topics of which it lost events, and nobody was told yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) lost: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +89,7 @@ impl Held {
             patterns: self.consumer.selectors().map(written).collect(),
             window: settings.window,
             ack_timeout_ms: settings.ack_timeout.as_millis() as u64,
+            bulk: self.lane == Lane::Bulk,
         }
     }
 }
@@ -84,7 +100,7 @@ impl Hydrogen {
         &mut self,
         key: ConsumerKey,
         definition: &Definition,
-        cursor: Option<&Cursor>,
+        progress: Option<&Progress>,
         now: Now,
     ) {
         let id = key.id();
@@ -99,11 +115,13 @@ impl Hydrogen {
         let settings = self.consumer_settings(Some(definition.window), Some(ack_timeout));
         // A subscription whose cursor was not written yet has taken nothing: it begins where its
         // patterns do.
-        let fresh = Cursor::default();
-        let cursor = cursor.unwrap_or(&fresh);
-        let consumer = Consumer::restore(settings, selectors, cursor, self.store.head, now.mono);
+        let fresh = Progress::default();
+        let progress = progress.unwrap_or(&fresh);
+        let consumer = Consumer::restore(settings, selectors, &progress.cursor, self.store.head, now.mono);
         self.counters.inc(Metric::CONSUMERS_MADE);
-        self.consumers.insert(id, key, consumer, now.wall);
+        let held = self.consumers.insert(id, key, consumer, now.wall);
+        held.lost = progress.lost.iter().map(|topic| topic.as_str().into()).collect();
+        held.lane = if definition.bulk { Lane::Bulk } else { Lane::Events };
     }
 
     pub(in super::super) fn arm_save(&mut self, now: Now) {
@@ -136,8 +154,10 @@ impl Hydrogen {
         held.is_saving = true;
         held.consumer.take_dirty();
         let key = held.key.to_string();
-        // It holds numbers alone.
-        let value = serde_json::to_vec(&held.consumer.cursor()).unwrap_or_default();
+        // It holds nothing that JSON has no place for.
+        let progress =
+            Progress { cursor: held.consumer.cursor(), lost: held.lost.iter().map(ToString::to_string).collect() };
+        let value = serde_json::to_vec(&progress).unwrap_or_default();
         self.consumers.clean(id);
         let write = Write::Put { table: Table::Cursors, key: key.into(), value: value.into(), level };
         self.store.ask(Asked::Cursor(id), Op::Write(write), out);

@@ -112,7 +112,7 @@ impl Hydrogen {
             Asked::Behind(consumer) => self.on_behind(consumer, result, now, out),
             Asked::Again(consumer) => self.on_again(consumer, result, now, out),
             Asked::Place { pattern, reply } => self.on_place(pattern, reply, result, now, out),
-            Asked::Made(saving) => self.on_made(&saving, error_of(result), now, out),
+            Asked::Made(saving) => self.on_made(*saving, error_of(result), now, out),
             Asked::Saved { ticket } => {
                 let part = error_of(result).map_or_else(Part::Failed, |()| Part::Done);
                 self.on_part(ticket, part, now, out);
@@ -122,7 +122,8 @@ impl Hydrogen {
             Asked::Buried(consumer, seq) => self.on_buried(consumer, seq, result.is_ok(), now, out),
             Asked::OldestLetter(consumer) => self.on_oldest_letter(consumer, result, out),
             Asked::FetchedLetter(consumer, seq) => self.on_fetched_letter(consumer, seq, result, now, out),
-            Asked::Letter(key, ask) => self.on_letter(&key, *ask, result, now, out),
+            Asked::LettersOf(of, ask) => self.on_letters_of(of, *ask, result, now, out),
+            Asked::Letter(key, ask) => self.on_letter(key, *ask, result, now, out),
             Asked::Letters(ask) => self.on_letters(*ask, result, now, out),
             Asked::Cursor(consumer) => self.on_cursor_saved(consumer, result.is_ok()),
             Asked::Nothing => {}

@@ -36,12 +36,23 @@ impl Hydrogen {
         let mut is_cut = false;
         let offset = |after: u64| Read::Offset { topic: topic.clone(), epoch, after, limit, bytes };
         let read = match since {
-            Since::Start => offset(0),
+            Since::Start => {
+                // What an older log still has is asked for by an event's id.
+                is_cut = self.logs.older(&topic).next().is_some();
+                offset(0)
+            }
             Since::Offset(after) => {
                 is_cut = *after > committed;
                 offset(*after)
             }
             Since::Event(of, after) if *of == epoch => offset(*after),
+            Since::Event(of, after) if self.logs.older(&topic).any(|older| older.epoch == *of) => {
+                let (epoch, after) = (*of, *after);
+                let read = Read::Offset { topic: topic.clone(), epoch, after, limit, bytes };
+                let ask = HistoryAsk { topic, epoch, is_cut: false, reply };
+                self.store.ask(Asked::History(Box::new(ask)), Op::Read(read), out);
+                return Ok(None);
+            }
             Since::Event(..) => {
                 is_cut = true;
                 offset(0)
@@ -70,7 +81,10 @@ impl Hydrogen {
 
     fn history_json(&mut self, ask: &HistoryAsk, page: &Page, now: Wall) -> Box<str> {
         use std::fmt::Write;
-        let last = self.logs.of(&ask.topic).map_or(0, |log| log.committed);
+        let newest = self.logs.of(&ask.topic).filter(|log| log.epoch == ask.epoch);
+        let older = self.logs.older(&ask.topic).find(|log| log.epoch == ask.epoch);
+        let last = newest.map_or_else(|| older.map_or(0, |log| log.last), |log| log.committed);
+        let newest_is_other = newest.is_none() && self.logs.of(&ask.topic).is_some();
         let mut missing = page.missing || ask.is_cut;
         let mut events = Vec::new();
         for record in &page.records {
@@ -86,7 +100,8 @@ impl Hydrogen {
         // What was encoded is JSON, so it is UTF-8.
         let events = String::from_utf8(events).unwrap_or_default();
         let topic = serde_json::json!(&*ask.topic);
-        let (epoch, first, more) = (ask.epoch, page.first, page.more);
+        // Behind an older log comes the next.
+        let (epoch, first, more) = (ask.epoch, page.first, page.more || newest_is_other);
         let mut text = String::with_capacity(events.len() + 160);
         // Writing to a String cannot fail.
         let _ = write!(

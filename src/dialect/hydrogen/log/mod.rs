@@ -223,6 +223,11 @@ impl Logs {
         self.sorted.insert(topic, ());
     }
 
+    /// The older logs of a topic that still hold events.
+    pub(super) fn older<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a OlderLog> {
+        self.older.iter().filter(move |older| *older.topic == *topic && older.first <= older.last)
+    }
+
     /// How many events all of them hold, as far as it is known here.
     pub(super) fn events(&self) -> u64 {
         let of = |topic: &Arc<str>| self.of(topic).map_or(0, Log::len);

@@ -1,12 +1,14 @@
 //! Who listens, and to what.
 
+use std::sync::Arc;
+
 use super::flight::State;
 use super::{Consumer, Source};
 use crate::base::{ConnId, Now};
 use crate::engine::delivery::dead::Outcome;
 use crate::engine::delivery::selector::Selector;
 use crate::engine::store::Seq;
-use crate::engine::topic::Pattern;
+use crate::engine::topic::{Filter, Pattern};
 
 impl Consumer {
     /// Adds a member. It may ack, and gets nothing before [`Consumer::start`]: the client is told
@@ -69,6 +71,12 @@ impl Consumer {
         }
         self.is_dirty = true;
         self.selectors.insert(selector)
+    }
+
+    /// Gives the selector with a pattern another filter, from what is not taken yet on. Returns
+    /// whether there is a selector with that pattern, and whether its filter changed.
+    pub fn refilter(&mut self, pattern: &Pattern, filter: Option<&Arc<Filter>>) -> (bool, bool) {
+        (self.selectors.has_pattern(pattern), self.selectors.refilter(pattern, filter))
     }
 
     /// Takes out all selectors with a pattern. What is in flight and under no other pattern is
