@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::build::StartError;
 use super::first_start::keys_path;
 use super::status::StatusSource;
+use super::store;
 use super::watch::Watchdog;
 use crate::base::{Code, Error, WorkerId};
 use crate::config::Config;
@@ -18,10 +19,12 @@ use crate::dialect::hydrogen::Peer;
 use crate::engine::auth::{Access, BlockList, Permissions, SharedKey};
 use crate::engine::channel::CompletionSink;
 use crate::engine::channel::Emitter;
+use crate::engine::store::{Op, Request, Write};
 use crate::engine::work::{Completion, Control, Notice};
 use crate::sys::clock::Clock;
 use crate::sys::keyfile::Watcher;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
+use crate::sys::store::thread::StoreSender;
 
 /// Between two looks at the keys file.
 const KEYS_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,6 +54,7 @@ pub(super) struct Keeper {
     pub status_interval: Option<Duration>,
     pub emitter: Emitter,
     pub watchdog: Option<Watchdog>,
+    pub store: StoreSender,
 }
 
 impl Keeper {
@@ -123,14 +127,22 @@ impl Keeper {
                 let now = self.clock.now().wall;
                 let said = serde_json::json!({"blocked": block.target.to_string(),
                     "until": block.until.map(|until| until.to_string())});
-                let list = self.access.blocks.with(block, now);
-                (ticket, self.swap_blocks(list.map_err(|why| Error::new(Code::BadData, why)), &said))
+                let list = self.access.blocks.with(block.clone(), now);
+                let result = self.swap_blocks(list.map_err(|why| Error::new(Code::BadData, why)), &said);
+                if result.is_ok() {
+                    self.write_down(store::put_block(&block));
+                }
+                (ticket, result)
             }
             Control::Unblock { target, ticket } => {
                 let said = serde_json::json!({ "unblocked": target.to_string() });
                 let list = self.access.blocks.without(&target);
                 let list = list.ok_or_else(|| Error::new(Code::NotFound, "nothing is blocked under this name"));
-                (ticket, self.swap_blocks(list, &said))
+                let result = self.swap_blocks(list, &said);
+                if result.is_ok() {
+                    self.write_down(store::delete_block(&target));
+                }
+                (ticket, result)
             }
         };
         // The answer goes first: who is asked about may be who asks, and is closed then.
@@ -138,6 +150,15 @@ impl Keeper {
         self.completions.complete(worker, Completion { ticket, result });
         if is_changed {
             self.tell_workers();
+        }
+    }
+
+    /// A block holds at once; it is on the disk a moment later, so that a restart does not lift it.
+    fn write_down(&self, write: Write) {
+        // No worker knows the ticket, so that none takes the completion for its own.
+        let request = Request { worker: WorkerId(0), ticket: u64::MAX, term: 0, op: Op::Write(write) };
+        if self.store.try_send(vec![request]).is_err() {
+            log::error!("a change of the blocks could not be written down: a restart forgets it");
         }
     }
 
@@ -150,7 +171,7 @@ impl Keeper {
 }
 
 /// Reads the keys file, and makes the first snapshot from it.
-pub(super) fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), StartError> {
+pub(super) fn load_access(config: &Config, blocks: BlockList) -> Result<(Watcher, Arc<Access>), StartError> {
     let shared = match &config.web_socket_server.key {
         None => None,
         Some(key) => {
@@ -176,5 +197,5 @@ pub(super) fn load_access(config: &Config) -> Result<(Watcher, Arc<Access>), Sta
         Some(Err(error)) => return Err(StartError::Keys(error)),
         None => return Err(StartError::Key("the keys file was not read".to_owned())),
     };
-    Ok((watcher, Arc::new(Access { version: 0, keys: Arc::new(keys), blocks: Default::default() })))
+    Ok((watcher, Arc::new(Access { version: 0, keys: Arc::new(keys), blocks })))
 }

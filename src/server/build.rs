@@ -122,7 +122,6 @@ impl ServerBuilder {
         }
         make_data_dir(&config.data_dir).map_err(|error| StartError::DataDir(config.data_dir.clone(), error))?;
         let clock = Clock::default();
-        let (keys, access) = load_access(&config)?;
         let tls = match &config.web_socket_server.secure_mode {
             SecureMode::None => None,
             SecureMode::Tls { certificate_path, key_path } => {
@@ -133,14 +132,16 @@ impl ServerBuilder {
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
         let mut wiring = Wiring::new(&config).map_err(StartError::System)?;
+        let gauges = Arc::new(StoreGauges::default());
+        let store_counters = wiring.registry.register();
+        let opened = store::open(&config, clock.now(), &gauges, &store_counters)?;
+        let (keys, access) = load_access(&config, opened.blocks)?;
         let (status_send, status_receive) = bounded::<StatusJob>(STATUS_JOBS);
-        let (board, gauges) = (Arc::new(Board::default()), Arc::new(StoreGauges::default()));
+        let board = Arc::new(Board::default());
         let reports: Arc<dyn Reports> = Arc::new(StatusQueue { jobs: status_send.clone(), board: board.clone() });
         let network = NetworkChannel::new(super::settings::network_settings(&config));
         let (channels, network) = self::channels(self.channels, &reports, network, &config)?;
         let service_counters = wiring.registry.register();
-        let store_counters = wiring.registry.register();
-        let opened = store::open(&config, clock.now(), &gauges, &store_counters)?;
         let worker_counters: Vec<_> = (0..wiring.worker_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let reactor_counters: Vec<_> = (0..wiring.reactor_inboxes.len()).map(|_| wiring.registry.register()).collect();
         let ages = wiring.workers.iter().map(WorkerSender::ages).collect();
@@ -163,7 +164,7 @@ impl ServerBuilder {
         let health = Arc::new(Health::new(self.on_loss));
         let mut beats: Vec<Beat> = Vec::new();
         let settings = Arc::new(hydrogen_settings(&config));
-        let store::Opened { backend, image } = opened;
+        let store::Opened { backend, image, .. } = opened;
         let store = StoreThread::spawn(
             backend,
             image.store.last,
@@ -233,6 +234,7 @@ impl ServerBuilder {
             status_interval: config.monitoring.status_interval,
             emitter: Emitter::new("system", events.clone()),
             watchdog: Watchdog::from_environment(beats),
+            store: store_send.clone(),
         };
         threads.services.push(spawn("keeper", &health, move || {
             keeper.run();

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::build::StartError;
-use crate::base::{Counters, Metric, Now, WorkerId};
+use crate::base::limits::BLOCKS;
+use crate::base::{Counters, Metric, Now, Wall, WorkerId};
 use crate::config::Config;
 use crate::dialect::hydrogen::{Peer, ShardImage};
-use crate::engine::store::{Backend, StoreEvent};
+use crate::engine::auth::{Block, BlockList, Target};
+use crate::engine::store::{Backend, Level, StoreError, StoreEvent, Table, Write};
 use crate::sys::mailbox::{ToWorker, WorkerSender};
 use crate::sys::store::gauges::StoreGauges;
 use crate::sys::store::sqlite::{SqliteBackend, SqliteSettings};
@@ -16,6 +20,7 @@ use crate::sys::store::thread::{Committed, OnCommit, Sink};
 pub(super) struct Opened {
     pub backend: Box<dyn Backend>,
     pub image: Arc<ShardImage>,
+    pub blocks: BlockList,
 }
 
 /// Opens the store. Damage is told and set aside; it keeps no server from starting.
@@ -31,12 +36,71 @@ pub(super) fn open(config: &Config, now: Now, gauges: &StoreGauges, counters: &C
     let opened = SqliteBackend::open(settings, now.wall).map_err(|error| StartError::Store(error.to_string()))?;
     let mut backend: Box<dyn Backend> = Box::new(opened.backend);
     let image = ShardImage::load(opened.image, &mut *backend).map_err(|error| StartError::Store(error.to_string()))?;
+    let blocks = load_blocks(&mut *backend, now).map_err(|error| StartError::Store(error.to_string()))?;
     for damage in opened.damage.into_iter().chain(backend.take_damage()) {
         counters.inc(Metric::STORE_DAMAGED.at(damage.kind()));
         gauges.add_damaged(1);
         log::error!("the store is damaged, and what is damaged was set aside: {damage}");
     }
-    Ok(Opened { backend, image: Arc::new(image) })
+    Ok(Opened { backend, image: Arc::new(image), blocks })
+}
+
+/// A block as it is written down, under the key of its target.
+#[derive(Serialize, Deserialize)]
+struct WrittenBlock {
+    #[serde(default)]
+    until: Option<i64>,
+    #[serde(default)]
+    reason: Box<str>,
+}
+
+fn block_key(target: &Target) -> String {
+    match target {
+        Target::Identity(name) => format!("i/{name}"),
+        Target::Network(network) => format!("n/{network}"),
+    }
+}
+
+/// The change that writes a block down.
+pub(super) fn put_block(block: &Block) -> Write {
+    let written = WrittenBlock { until: block.until.map(|until| until.0), reason: block.reason.clone() };
+    Write::Put {
+        table: Table::Blocks,
+        key: block_key(&block.target).into(),
+        // It holds nothing that JSON has no place for.
+        value: serde_json::to_vec(&written).unwrap_or_default().into(),
+        level: Level::Disk,
+    }
+}
+
+/// The change that takes a block away.
+pub(super) fn delete_block(target: &Target) -> Write {
+    Write::Delete { table: Table::Blocks, key: block_key(target).into(), level: Level::Disk }
+}
+
+fn load_blocks(backend: &mut dyn Backend, now: Now) -> Result<BlockList, StoreError> {
+    let mut blocks = BlockList::default();
+    for (key, value) in backend.scan(Table::Blocks, "", None, BLOCKS)? {
+        let target = match key.split_once('/') {
+            Some(("i", name)) => Target::identity(name).ok(),
+            Some(("n", network)) => Target::network(network).ok(),
+            Some(_) | None => None,
+        };
+        let read = target.zip(serde_json::from_slice::<WrittenBlock>(&value).ok());
+        let Some((target, WrittenBlock { until, reason })) = read else {
+            log::error!("the store's block {key:?} cannot be read: it is left out");
+            continue;
+        };
+        let block = Block { target, until: until.map(Wall), reason };
+        if block.is_over(now.wall) {
+            continue;
+        }
+        match blocks.with(block, now.wall) {
+            Ok(list) => blocks = list,
+            Err(why) => log::error!("the store's block {key:?} is left out: {why}"),
+        }
+    }
+    Ok(blocks)
 }
 
 /// Where the store's events go.
@@ -55,4 +119,32 @@ pub(super) fn on_commit(counters: Arc<Counters>) -> OnCommit {
             counters.record_ns(Metric::SYNC_NS, committed.ns);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::store::Seq;
+    use crate::sys::store::memory::{MemoryBackend, MemoryDisk};
+
+    #[test]
+    fn blocks_come_back_until_they_are_over() {
+        let now = Now { wall: Wall(1_000), ..Now::default() };
+        let opened = MemoryBackend::open(&MemoryDisk::new(), now.wall, std::time::Duration::ZERO, 0);
+        let mut backend = opened.backend;
+        let block = |target: Target, until: Option<i64>| Block { target, until: until.map(Wall), reason: "why".into() };
+        let (ann, net) = (Target::identity("ann/1").unwrap(), Target::network("10.0.0.0/8").unwrap());
+        let (bob, old) = (Target::identity("bob").unwrap(), Target::identity("old").unwrap());
+        let group = [
+            put_block(&block(ann.clone(), None)),
+            put_block(&block(net.clone(), Some(2_000))),
+            put_block(&block(bob.clone(), None)),
+            put_block(&block(old, Some(1_000))),
+            delete_block(&bob),
+        ];
+        backend.commit(&group, Seq(1), true).unwrap();
+        let blocks = load_blocks(&mut backend, now).unwrap();
+        let all: Vec<Block> = blocks.iter().cloned().collect();
+        assert_eq!(all, [block(ann, None), block(net, Some(2_000))]);
+    }
 }

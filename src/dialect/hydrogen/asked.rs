@@ -97,6 +97,8 @@ pub(super) enum Asked {
     Letters(Box<LettersAsk>),
     /// Nobody waits for it: it is saved again if it fails.
     Cursor(ConsumerId),
+    /// A topic's retained event.
+    Retained(Arc<str>),
     /// Nobody waits for it.
     Nothing,
 }

@@ -1,6 +1,8 @@
 //! What a shard begins with after a restart: the store's logs, and what it holds of subscriptions
 //! and sessions. Every worker is handed all of it and takes its own.
 
+use bytes::Bytes;
+
 use super::Hydrogen;
 use super::consumer_id::ConsumerKey;
 use super::guaranteed::{Definition, Progress};
@@ -20,6 +22,8 @@ pub struct ShardImage {
     subscriptions: Vec<(ConsumerKey, Definition, Option<Progress>)>,
     /// Sessions that can be resumed.
     sessions: Vec<SessionRecord>,
+    /// Retained events, by topic.
+    retained: Vec<(Box<str>, Bytes)>,
     /// How many dead letters each subscription has, by key.
     letters: Vec<(String, usize)>,
 }
@@ -45,6 +49,10 @@ impl ShardImage {
             }
             Ok(())
         })?;
+        each(backend, Table::Retained, |_, key, value| {
+            image.retained.push((key.into(), value.clone()));
+            Ok(())
+        })?;
         each(backend, Table::DeadLetters, |_, key, _| {
             let of = key.rsplit_once('#').map_or(key, |(of, _)| of);
             match image.letters.last_mut() {
@@ -61,7 +69,7 @@ impl ShardImage {
 fn each(
     backend: &mut dyn Backend,
     table: Table,
-    mut look: impl FnMut(&mut dyn Backend, &str, &[u8]) -> Result<(), StoreError>,
+    mut look: impl FnMut(&mut dyn Backend, &str, &Bytes) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut after: Option<Box<str>> = None;
     loop {
@@ -99,7 +107,10 @@ impl Hydrogen {
                 held.letters = *count;
             }
         }
-        if self.logs.len() + self.kept.len() + self.consumers.len() > 0 {
+        for (topic, value) in &image.retained {
+            self.restore_retained(topic, value, now);
+        }
+        if self.topics.counts().topics + self.logs.len() + self.kept.len() + self.consumers.len() > 0 {
             self.ensure_sweep(now.mono);
         }
     }

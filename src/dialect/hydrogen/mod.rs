@@ -29,6 +29,7 @@ mod record;
 mod reply;
 mod reply_to;
 mod resume;
+mod retained;
 mod session;
 mod settings;
 mod signed;
@@ -124,6 +125,7 @@ pub struct Hydrogen {
     interest: Interest<ConsumerId>,
     kept: Kept,
     dirty_sessions: BTreeSet<ConnId>,
+    dirty_retained: BTreeSet<Arc<str>>,
     pending: Pending,
     replays: ReplayWindow,
     timers: Timers,
@@ -154,6 +156,7 @@ impl Hydrogen {
             interest: Interest::new(random.next_u64()),
             kept: Kept::default(),
             dirty_sessions: BTreeSet::new(),
+            dirty_retained: BTreeSet::new(),
             worker: parts.worker,
             workers: parts.workers.max(1),
             replays: ReplayWindow::new(parts.settings.signature_skew, parts.started.wall),

@@ -124,10 +124,13 @@ impl Hydrogen {
             }
         }
         if publish.clears() {
-            self.topics.clear(topic);
+            if self.topics.clear(topic) {
+                self.mark_retained(topic, now);
+            }
         } else if keeps && let Some(frame) = frame {
             let payload = Bytes::copy_from_slice(publish.payload);
             self.topics.retain(topic, frame, payload, publish.ttl, now.mono)?;
+            self.mark_retained(topic, now);
         }
         Ok(receivers)
     }

@@ -147,6 +147,7 @@ impl Hydrogen {
             self.save_cursor(id, Level::Memory, out);
         }
         self.save_sessions(out);
+        self.save_retained(now, out);
     }
 
     pub(super) fn save_cursor(&mut self, id: ConsumerId, level: Level, out: &mut Outbox<Peer>) {

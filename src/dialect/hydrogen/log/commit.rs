@@ -126,6 +126,7 @@ impl Hydrogen {
             Asked::Letter(key, ask) => self.on_letter(key, *ask, result, now, out),
             Asked::Letters(ask) => self.on_letters(*ask, result, now, out),
             Asked::Cursor(consumer) => self.on_cursor_saved(consumer, result.is_ok()),
+            Asked::Retained(topic) => self.on_retained_saved(topic, result.is_ok()),
             Asked::Nothing => {}
         }
     }
