@@ -95,8 +95,11 @@ impl<'a> Context<'a> {
         }
         let owner = self.shard.owner(publish.topic);
         let Publish { topic, payload, retain, ttl, low_priority, guaranteed, id } = publish;
-        let dedup = self.shard.dedup.is_on().then(|| self.identity().map(|own| Dedup::key(&own.name, topic, id)));
-        let (dedup, published_at, time) = (dedup.flatten(), self.meta.read_at, self.now.wall);
+        // A repeat is known by its id only where its publisher waits for the disk.
+        let is_known = (guaranteed || self.shard.logs.is_guaranteed(topic)) && self.shard.dedup.is_on();
+        let identity = if is_known { self.identity() } else { None };
+        let dedup = identity.map(|own| Dedup::key(&own.name, topic, id));
+        let (published_at, time) = (self.meta.read_at, self.now.wall);
         if owner != self.own() {
             let (topic, payload) = (topic.into(), Bytes::copy_from_slice(payload.as_bytes()));
             return Ok(self.ask(owner, |ticket| Peer::Publish {

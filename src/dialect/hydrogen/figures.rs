@@ -70,13 +70,20 @@ impl Hydrogen {
             ..DeliveryFigures::default()
         };
         let head = self.store.head;
-        for (_, held) in self.consumers.iter() {
+        let mut most = Vec::with_capacity(self.consumers.len());
+        for (id, held) in self.consumers.iter() {
             let consumer = &held.consumer;
             let oldest = consumer.unacked_since().map_or(0, |since| now.mono.since(since).as_millis() as u64);
             figures.outstanding += consumer.outstanding();
             figures.oldest_ms = figures.oldest_ms.max(oldest);
             figures.behind += usize::from(!consumer.is_live());
             figures.letters += held.letters;
+            most.push((consumer.outstanding(), head.0.saturating_sub(consumer.taken().0), oldest, id));
+        }
+        most.sort_unstable_by(|one, other| other.cmp(one));
+        most.truncate(ROWS);
+        for (outstanding, behind_by, oldest_ms, id) in most {
+            let Some(held) = self.consumers.of(id) else { continue };
             let (name, identity) = match &held.key {
                 ConsumerKey::Session(session) => (session.to_string(), None),
                 ConsumerKey::Durable { identity, name } => (name.to_string(), Some(identity.to_string())),
@@ -84,29 +91,14 @@ impl Hydrogen {
             figures.rows.push(SubscriptionFigures {
                 name,
                 identity,
-                topics: Vec::new(),
-                members: consumer.members_len(),
-                outstanding: consumer.outstanding(),
-                oldest_ms: oldest,
-                is_live: consumer.is_live(),
-                behind_by: head.0.saturating_sub(consumer.taken().0),
+                topics: held.consumer.selectors().map(|one| one.pattern.as_str().to_owned()).collect(),
+                members: held.consumer.members_len(),
+                outstanding,
+                oldest_ms,
+                is_live: held.consumer.is_live(),
+                behind_by,
                 letters: held.letters,
             });
-        }
-        figures.rows.sort_unstable_by(|one, other| {
-            (other.outstanding, other.behind_by, &one.name).cmp(&(one.outstanding, one.behind_by, &other.name))
-        });
-        figures.rows.truncate(ROWS);
-        for row in &mut figures.rows {
-            let key = match &row.identity {
-                Some(identity) => {
-                    ConsumerKey::Durable { identity: identity.as_str().into(), name: row.name.as_str().into() }
-                }
-                None => ConsumerKey::Session(row.name.as_str().into()),
-            };
-            if let Some(held) = self.consumers.of(key.id()) {
-                row.topics = held.consumer.selectors().map(|one| one.pattern.as_str().to_owned()).collect();
-            }
         }
         figures
     }

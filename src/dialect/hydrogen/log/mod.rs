@@ -197,6 +197,11 @@ impl Logs {
         self.by_topic.insert(topic.into(), Keeping::Not(interest));
     }
 
+    /// Whether a rule says that every publish on a topic is synced before it is answered.
+    pub(super) fn is_guaranteed(&self, topic: &str) -> bool {
+        self.rule(topic).is_some_and(|rule| rule.is_guaranteed)
+    }
+
     /// What is known of a topic that has no log is known no longer.
     pub(super) fn forget_without(&mut self, topic: &str) {
         if let Some(Keeping::Not(_)) = self.by_topic.get(topic) {
