@@ -18,6 +18,7 @@ mod figures;
 mod gather;
 mod guaranteed;
 mod image;
+mod kept;
 mod letter;
 mod log;
 mod making;
@@ -61,9 +62,9 @@ use crate::engine::work::{Completion, Emission, Notice, Outbox};
 use asked::StoreLink;
 use consumer_id::ConsumerId;
 use guaranteed::Consumers;
+use kept::Kept;
 use log::{Dedup, Logs};
 use pending::Pending;
-use resume::Kept;
 use session::Sessions;
 use timers::Timers;
 

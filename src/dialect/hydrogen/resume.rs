@@ -4,7 +4,7 @@
 //! A session has one holder. A second connection that resumes it takes it over: the first is
 //! closed with 4004. While a session is being resumed, its connection's messages wait.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
@@ -15,83 +15,20 @@ use super::asked::Asked;
 use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
 use super::gather::{Gather, Kind, Part, Restored};
 use super::guaranteed::AckOf;
+use super::kept::ResumeAsk;
 use super::record::{Joined, SessionRecord, hash_of};
 use super::reply_to::Reply;
 use super::session::{Resuming, Session};
 use super::{Hydrogen, Peer};
-use crate::base::{Code, ConnId, Error, Metric, Mono, Now, Reason, WorkerId};
+use crate::base::{Code, ConnId, Error, Metric, Now, Reason};
 use crate::engine::channel::{Resume, StartFrom};
 use crate::engine::store::{Level, Op, Table, Write};
 use crate::engine::topic::Pattern;
 use crate::engine::work::{Order, Outbox};
 
-/// Who wants to resume a session.
-#[derive(Debug)]
-pub struct ResumeAsk {
-    /// The connection.
-    pub conn: ConnId,
-    /// Its worker.
-    pub worker: WorkerId,
-    /// The session.
-    pub session: Box<str>,
-    /// The hash of the secret that was shown.
-    pub secret: [u8; 32],
-    /// Who shows it.
-    pub identity: Arc<str>,
-}
-
-/// A session at its home, while its first connection does not hold it.
-#[derive(Debug)]
-struct Parked {
-    record: SessionRecord,
-    /// The connection that holds it, and its worker.
-    holder: Option<(ConnId, WorkerId)>,
-    /// When it is forgotten, if nobody holds it.
-    expires: Option<Mono>,
-    /// Who gets it when its holder has let go.
-    waiting: Option<ResumeAsk>,
-}
-
-/// The sessions that are kept at this worker.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    by_id: BTreeMap<Box<str>, Parked>,
-    expiring: BTreeSet<(Mono, Box<str>)>,
-}
-
 /// A wrong secret and an unknown session are told apart by nothing.
 fn no_such_session() -> Error {
     Error::new(Code::NotFound, "there is no such session, or the secret is not its own")
-}
-
-impl Kept {
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    fn park(&mut self, record: SessionRecord, expires: Mono) {
-        let id = record.id.clone();
-        self.forget_expiry(&id);
-        self.expiring.insert((expires, id.clone()));
-        let waiting = self.by_id.get_mut(&id).and_then(|parked| parked.waiting.take());
-        self.by_id.insert(id, Parked { record, holder: None, expires: Some(expires), waiting });
-    }
-
-    fn forget_expiry(&mut self, id: &str) {
-        if let Some(at) = self.by_id.get_mut(id).and_then(|parked| parked.expires.take()) {
-            self.expiring.remove(&(at, id.into()));
-        }
-    }
-
-    fn remove(&mut self, id: &str) -> Option<SessionRecord> {
-        self.forget_expiry(id);
-        self.by_id.remove(id).map(|parked| parked.record)
-    }
-
-    /// The one that is forgotten next, if its time has come.
-    fn due(&self, now: Mono) -> Option<Box<str>> {
-        self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, id)| id.clone())
-    }
 }
 
 impl Hydrogen {
@@ -182,7 +119,7 @@ impl Hydrogen {
         self.ensure_sweep(now.mono);
         let most = self.settings.sessions_max.div_ceil(self.workers).max(1);
         while self.kept.len() > most {
-            let Some((_, oldest)) = self.kept.expiring.first().cloned() else { break };
+            let Some(oldest) = self.kept.oldest() else { break };
             self.end_session(&oldest, now, out);
         }
         if let Some(ask) = self.kept.by_id.get_mut(&id).and_then(|parked| parked.waiting.take()) {

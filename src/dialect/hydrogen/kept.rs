@@ -1,0 +1,76 @@
+//! The sessions that are kept at their home while their first connection does not hold them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::record::SessionRecord;
+use crate::base::{ConnId, Mono, WorkerId};
+
+/// Who wants to resume a session.
+#[derive(Debug)]
+pub struct ResumeAsk {
+    /// The connection.
+    pub conn: ConnId,
+    /// Its worker.
+    pub worker: WorkerId,
+    /// The session.
+    pub session: Box<str>,
+    /// The hash of the secret that was shown.
+    pub secret: [u8; 32],
+    /// Who shows it.
+    pub identity: Arc<str>,
+}
+
+/// A session at its home, while its first connection does not hold it.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub record: SessionRecord,
+    /// The connection that holds it, and its worker.
+    pub holder: Option<(ConnId, WorkerId)>,
+    /// When it is forgotten, if nobody holds it.
+    pub expires: Option<Mono>,
+    /// Who gets it when its holder has let go.
+    pub waiting: Option<ResumeAsk>,
+}
+
+/// The sessions that are kept at this worker.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub by_id: BTreeMap<Box<str>, Parked>,
+    expiring: BTreeSet<(Mono, Box<str>)>,
+}
+
+impl Kept {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn park(&mut self, record: SessionRecord, expires: Mono) {
+        let id = record.id.clone();
+        self.forget_expiry(&id);
+        self.expiring.insert((expires, id.clone()));
+        let waiting = self.by_id.get_mut(&id).and_then(|parked| parked.waiting.take());
+        self.by_id.insert(id, Parked { record, holder: None, expires: Some(expires), waiting });
+    }
+
+    pub(super) fn forget_expiry(&mut self, id: &str) {
+        if let Some(at) = self.by_id.get_mut(id).and_then(|parked| parked.expires.take()) {
+            self.expiring.remove(&(at, id.into()));
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<SessionRecord> {
+        self.forget_expiry(id);
+        self.by_id.remove(id).map(|parked| parked.record)
+    }
+
+    /// The one that is forgotten first.
+    pub(super) fn oldest(&self) -> Option<Box<str>> {
+        self.expiring.first().map(|(_, id)| id.clone())
+    }
+
+    /// The one that is forgotten next, if its time has come.
+    pub(super) fn due(&self, now: Mono) -> Option<Box<str>> {
+        self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, id)| id.clone())
+    }
+}
