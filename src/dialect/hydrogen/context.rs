@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::asked::Plan;
 use super::gather::{Gather, Kind, page_of};
 use super::log::Dedup;
+use super::peer::RemotePublish;
 use super::reply::Meta;
 use super::reply_to::Reply;
 use super::{Hydrogen, Peer, publish};
@@ -102,17 +103,8 @@ impl<'a> Context<'a> {
         let (published_at, time) = (self.meta.read_at, self.now.wall);
         if owner != self.own() {
             let (topic, payload) = (topic.into(), Bytes::copy_from_slice(payload.as_bytes()));
-            return Ok(self.ask(owner, |ticket| Peer::Publish {
-                ticket,
-                topic,
-                payload,
-                retain,
-                ttl,
-                low_priority,
-                published_at,
-                guaranteed,
-                dedup,
-            }));
+            let publish = RemotePublish { topic, payload, retain, ttl, low_priority, published_at, guaranteed, dedup };
+            return Ok(self.ask(owner, |ticket| Peer::Publish { ticket, publish: Box::new(publish) }));
         }
         let payload = payload.as_bytes();
         let event = publish::Event { topic, payload, retain, ttl, low_priority, published_at, time, dedup };

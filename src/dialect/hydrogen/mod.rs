@@ -43,7 +43,7 @@ pub use channels::{Channels, ChannelsError};
 pub use figures::{DeliveryFigures, SubscriptionFigures};
 pub use image::ShardImage;
 pub use log::{Retention, TopicRule};
-pub use peer::Peer;
+pub use peer::{Peer, RemotePublish};
 pub use settings::{DeliverySettings, HydrogenSettings, MessageRate, SessionEvent};
 
 use std::collections::BTreeSet;

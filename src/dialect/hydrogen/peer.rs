@@ -52,22 +52,8 @@ pub enum Peer {
     Publish {
         /// The command that waits.
         ticket: u64,
-        /// The topic.
-        topic: Arc<str>,
-        /// The event's data.
-        payload: Bytes,
-        /// Whether it is kept.
-        retain: bool,
-        /// When it is no longer worth delivering.
-        ttl: Option<std::time::Duration>,
-        /// Whether it is dropped before others.
-        low_priority: bool,
-        /// When it was read.
-        published_at: Mono,
-        /// Whether it is on the disk before it is answered.
-        guaranteed: bool,
-        /// What tells a repeat from a new publish.
-        dedup: Option<DedupKey>,
+        /// The event.
+        publish: Box<RemotePublish>,
     },
     /// Ask for what a topic keeps.
     History {
@@ -235,6 +221,27 @@ pub enum Peer {
     },
 }
 
+/// An event that another worker's client publishes. Permissions and the topic's name were checked.
+#[derive(Debug)]
+pub struct RemotePublish {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The event's data.
+    pub payload: Bytes,
+    /// Whether it is kept.
+    pub retain: bool,
+    /// When it is no longer worth delivering.
+    pub ttl: Option<std::time::Duration>,
+    /// Whether it is dropped before others.
+    pub low_priority: bool,
+    /// When it was read.
+    pub published_at: Mono,
+    /// Whether it is on the disk before it is answered.
+    pub guaranteed: bool,
+    /// What tells a repeat from a new publish.
+    pub dedup: Option<DedupKey>,
+}
+
 impl Hydrogen {
     /// A message from another worker's shard.
     pub fn on_peer(&mut self, from: WorkerId, message: Peer, now: Now, out: &mut Outbox<Peer>) {
@@ -252,8 +259,9 @@ impl Hydrogen {
             Peer::DropConnection { conn } => {
                 self.topics.drop_connection(conn);
             }
-            Peer::Publish { ticket, topic, payload, retain, ttl, low_priority, published_at, guaranteed, dedup } => {
-                let (topic, payload, time) = (&*topic, &*payload, now.wall);
+            Peer::Publish { ticket, publish } => {
+                let RemotePublish { retain, ttl, low_priority, published_at, guaranteed, dedup, .. } = *publish;
+                let (topic, payload, time) = (&*publish.topic, &*publish.payload, now.wall);
                 let event = publish::Event { topic, payload, retain, ttl, low_priority, published_at, time, dedup };
                 let (plan, reply) = (self.plan(topic, guaranteed), Reply::Peer(from, ticket));
                 if let Some(answer) = self.publish_here(&event, plan, reply, now, out).transpose() {
