@@ -172,6 +172,12 @@ impl ServerBuilder {
             store::sink(workers.clone()),
             store::on_commit(store_counters),
             gauges,
+            |run| {
+                health::spawn("store", &health, move || {
+                    run();
+                    Ok(())
+                })
+            },
         )
         .map_err(StartError::System)?;
         let store_send = store.sender();

@@ -16,7 +16,7 @@ use super::making::Saving;
 use super::reply_to::Reply;
 use crate::base::{Code, Error, Mono, Wall, WorkerId};
 use crate::engine::delivery::DeadLetter;
-use crate::engine::store::{DedupKey, Level, Op, Request, Seq, StoreError};
+use crate::engine::store::{DedupKey, Level, Op, Request, Seq, StoreError, StoreFault};
 use crate::engine::topic::{Epoch, Pattern, Stamp};
 use crate::engine::work::Outbox;
 
@@ -69,8 +69,8 @@ pub(super) enum Asked {
     Trim { topic: Arc<str>, epoch: Epoch },
     /// A page of history for a client.
     History(Box<HistoryAsk>),
-    /// Where a subscription begins.
-    Place { pattern: Pattern, reply: Reply },
+    /// Where a subscription begins: behind `head`, if nothing that is there is for it.
+    Place { pattern: Pattern, head: Seq, reply: Reply },
     /// A subscription that a command waits for.
     Made(Box<Saving>),
     /// A session that a command waits for.
@@ -171,6 +171,11 @@ impl StoreLink {
 
     pub(super) fn is_down(&self) -> bool {
         self.trouble.is_some()
+    }
+
+    /// Whether logs may be trimmed: also while the store is full, since that makes room.
+    pub(super) fn takes_trims(&self) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| trouble.fault == StoreFault::Full)
     }
 
     /// What a client is told while the store is in trouble.

@@ -9,7 +9,7 @@ use super::gather::Part;
 use super::guaranteed::AckOf;
 use super::kept::ResumeAsk;
 use super::letter::LettersPeer;
-use super::making::Make;
+use super::making::{Make, Wanted};
 use super::record::SessionRecord;
 use super::reply_to::Reply;
 use super::signed::Claim;
@@ -72,8 +72,10 @@ pub enum Peer {
         ticket: u64,
         /// Which subscription.
         id: ConsumerId,
+        /// Who subscribes.
+        conn: ConnId,
         /// Which topics.
-        pattern: Pattern,
+        wanted: Wanted,
         /// Where it begins.
         from: StartFrom,
     },
@@ -274,8 +276,8 @@ impl Hydrogen {
                     self.reply(reply, answer, now, out);
                 }
             }
-            Peer::Interest { ticket, id, pattern, from: place } => {
-                self.on_interest(id, pattern, place, Reply::Peer(from, ticket), now, out);
+            Peer::Interest { ticket, id, conn, wanted, from: place } => {
+                self.on_interest((id, conn), wanted, place, Reply::Peer(from, ticket), now, out);
             }
             Peer::Uninterest { id, pattern } => {
                 self.interest.remove(&pattern, id);

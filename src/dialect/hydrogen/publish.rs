@@ -157,6 +157,23 @@ impl Hydrogen {
     }
 }
 
+impl Hydrogen {
+    /// Sends one connection what an exact pattern's topic retains, if it keeps no log.
+    pub(super) fn send_unlogged_retained(
+        &mut self,
+        conn: crate::base::ConnId,
+        pattern: &crate::engine::topic::Pattern,
+        filter: Option<&crate::engine::topic::Filter>,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        if self.logs.of(pattern.as_str()).is_none() {
+            let target = Target { conn, flags: crate::engine::topic::TargetFlags::default() };
+            self.send_retained(target, pattern, filter, now, out);
+        }
+    }
+}
+
 /// Retained events sent for one subscription.
 const RETAINED_AT_ONCE: usize = 10_000;
 

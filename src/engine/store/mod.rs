@@ -26,6 +26,6 @@ pub use fault::{Damage, StoreError, StoreFault};
 pub use page::{Gather, LogRange, page_of_log, page_of_patterns};
 pub use reader::answer;
 pub use record::{DedupKey, Level, Record, Seq};
-pub use request::{Append, Op, Read, Request, Table, Write};
+pub use request::{Append, Op, Read, Request, SINCE_LOOK, Table, Write};
 pub use told::{To, Told};
 pub use writer::{Writer, Written};

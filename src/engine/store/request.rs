@@ -98,6 +98,14 @@ impl Write {
         }
     }
 
+    /// Whether it only takes away: it is done while the store is full.
+    pub fn makes_room(&self) -> bool {
+        match self {
+            Write::Trim { .. } | Write::Delete { .. } => true,
+            Write::Append(_) | Write::Put { .. } => false,
+        }
+    }
+
     /// Bytes that it brings, about.
     pub fn weight(&self) -> usize {
         match self {
@@ -133,6 +141,9 @@ pub struct Append {
     pub dedup: Option<DedupKey>,
 }
 
+/// Over how many events times may be out of order, for [`Read::Since`].
+pub const SINCE_LOOK: usize = 1024;
+
 /// A look at logs. Answered with a [`super::Page`].
 #[derive(Clone, Debug)]
 pub enum Read {
@@ -162,6 +173,13 @@ pub enum Read {
         limit: usize,
         /// So many bytes at most, but one event at least.
         bytes: usize,
+    },
+    /// The first event of all logs that was published at a time or later: one or none. Times need
+    /// not be quite in the order of numbers; where the clock was set back over more than
+    /// [`SINCE_LOOK`] events, it may be a later one.
+    Since {
+        /// When it was published, at the earliest.
+        since: Wall,
     },
     /// Events of all logs under some patterns, in the order of their numbers.
     Patterns {

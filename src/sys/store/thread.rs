@@ -42,6 +42,9 @@ const SIZE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_s
 /// Where the thread's events go: all that one turn has for a worker, in order.
 pub type Sink = Box<dyn Fn(WorkerId, Vec<StoreEvent>) + Send>;
 
+/// What the thread does, from its start to its end.
+pub type Run = Box<dyn FnOnce() + Send>;
+
 /// Hears of every group that was committed.
 pub type OnCommit = Box<dyn FnMut(Committed) + Send>;
 
@@ -89,7 +92,9 @@ impl StoreSender {
 }
 
 impl StoreThread {
-    /// Starts the thread on a store that was opened. `last` is its image's newest number.
+    /// Starts the thread on a store that was opened. `last` is its image's newest number. `start`
+    /// makes a thread of what it is given, and sees to it that its loss is noticed.
+    #[allow(clippy::too_many_arguments, reason = "each is one thing that the thread talks to")]
     pub fn spawn(
         backend: Box<dyn Backend>,
         last: Seq,
@@ -97,6 +102,7 @@ impl StoreThread {
         sink: Sink,
         on_commit: OnCommit,
         gauges: Arc<StoreGauges>,
+        start: impl FnOnce(Run) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<StoreThread> {
         let (send, queue) = bounded(BATCHES);
         let keeper = Keeper {
@@ -118,7 +124,7 @@ impl StoreThread {
             on_commit,
             gauges,
         };
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || keeper.run())?;
+        let thread = start(Box::new(move || keeper.run()))?;
         Ok(StoreThread { sender: StoreSender { queue: send }, thread })
     }
 
@@ -176,8 +182,9 @@ impl Keeper {
         if self.writer.is_due() {
             self.commit();
         } else {
-            self.resume_deferred();
+            self.settle();
         }
+        self.look_after();
         if self.retry_at.is_some_and(|at| at <= Instant::now()) {
             self.reopen();
         }
@@ -268,7 +275,18 @@ impl Keeper {
             }
             let (events, requests) = (after.events - before.events, after.requests - before.requests);
             (self.on_commit)(Committed { ns, is_synced, events, requests });
+            // In a full store that made room.
+            let soon = Instant::now() + RETRY.0;
+            self.retry_at = self.retry_at.map(|at| at.min(soon));
         }
+        if !self.writer.is_due() {
+            self.settle();
+        }
+    }
+
+    /// Notices that the store fails, whatever met it, and when to try again.
+    fn look_after(&mut self) {
+        self.writer.look_after(&*self.backend, &mut self.told);
         if let Some(failure) = self.writer.failure()
             && self.retry_at.is_none()
         {
@@ -279,15 +297,15 @@ impl Keeper {
             self.retry_at = Some(Instant::now() + self.retry);
         }
         if !self.writer.is_due() {
-            self.waiting.clear();
-            self.needs_sync = false;
-            self.linger_until = None;
-            self.resume_deferred();
+            self.settle();
         }
     }
 
     /// Nothing waits for a commit any more: what had to wait for one is done, in its order.
-    fn resume_deferred(&mut self) {
+    fn settle(&mut self) {
+        self.waiting.clear();
+        self.needs_sync = false;
+        self.linger_until = None;
         self.held.clear();
         for request in std::mem::take(&mut self.deferred) {
             self.take(request);
@@ -355,7 +373,7 @@ impl Keeper {
             if self.writer.is_due() {
                 self.commit();
             } else {
-                self.resume_deferred();
+                self.settle();
             }
             self.deliver();
         }

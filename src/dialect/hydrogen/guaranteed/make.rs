@@ -18,7 +18,7 @@ use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
 use crate::engine::channel::StartFrom;
 use crate::engine::delivery::{Consumer, Selector, Settings};
 use crate::engine::store::{Answer, Level, Op, Read, Seq, StoreError, Table, Write};
-use crate::engine::topic::{Epoch, Pattern};
+use crate::engine::topic::Pattern;
 use crate::engine::work::Outbox;
 
 impl Hydrogen {
@@ -36,18 +36,18 @@ impl Hydrogen {
 
     /// Begins to make a guaranteed subscription: the owners of its topics are told.
     pub(in super::super) fn begin_making(&mut self, ticket: u64, making: Making, now: Now, out: &mut Outbox<Peer>) {
-        let id = making.make.key.id();
+        let (id, conn) = (making.make.key.id(), making.make.conn);
         let mut waits = 0;
         let mut own = Vec::new();
         for wanted in &making.make.wanted {
             for worker in self.holders(&wanted.pattern) {
                 if worker == self.worker {
-                    own.push(wanted.pattern.clone());
+                    own.push(wanted.clone());
                     continue;
                 }
                 waits += 1;
-                let (pattern, from) = (wanted.pattern.clone(), making.from);
-                out.peers.push((worker, Peer::Interest { ticket, id, pattern, from }));
+                let (wanted, from) = (wanted.clone(), making.from);
+                out.peers.push((worker, Peer::Interest { ticket, id, conn, wanted, from }));
             }
         }
         waits += own.len();
@@ -55,50 +55,54 @@ impl Hydrogen {
         if let Some(command) = self.pending.of_mut(ticket) {
             command.gather = Some(Gather::new(waits, Kind::Making(Box::new(making))));
         }
-        for pattern in own {
-            self.on_interest(id, pattern, from, Reply::Own(ticket), now, out);
+        for wanted in own {
+            self.on_interest((id, conn), wanted, from, Reply::Own(ticket), now, out);
         }
     }
 
     /// A worker is told that a subscription wants topics of its own; it says where it begins.
     pub(in super::super) fn on_interest(
         &mut self,
-        id: ConsumerId,
-        pattern: Pattern,
+        (id, conn): (ConsumerId, ConnId),
+        wanted: Wanted,
         from: StartFrom,
         reply: Reply,
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
+        let Wanted { pattern, filter, .. } = wanted;
         self.show_interest(&pattern, id);
+        let head = self.store.head;
+        if from == StartFrom::Last {
+            // What is retained without a log comes without an ack; of a log its newest event does.
+            self.send_unlogged_retained(conn, &pattern, filter.as_deref(), now, out);
+        }
         let log = self.logs.of(pattern.as_str()).map(|log| (log.epoch, log.committed));
-        let read = match (from, log) {
-            (StartFrom::All, _) => return self.part(reply, Part::Place(pattern, Some(Seq(0))), now, out),
-            (StartFrom::New, _) | (StartFrom::Last | StartFrom::Offset(_) | StartFrom::Time(_), None) => {
-                return self.part(reply, Part::Place(pattern, None), now, out);
-            }
-            (StartFrom::Last, Some((epoch, last))) => {
-                self.place_read(&pattern, epoch, StartFrom::Offset(last.saturating_sub(1)))
-            }
-            (from, Some((epoch, _))) => self.place_read(&pattern, epoch, from),
-        };
-        self.store.ask(Asked::Place { pattern, reply }, Op::Read(read), out);
-    }
-
-    fn place_read(&self, pattern: &Pattern, epoch: Epoch, from: StartFrom) -> Read {
         let topic: Arc<str> = pattern.as_str().into();
         let (limit, bytes) = (1, 1);
-        match from {
-            StartFrom::Time(since) => Read::Time { topic, epoch, since, limit, bytes },
-            StartFrom::Offset(after) => Read::Offset { topic, epoch, after, limit, bytes },
-            StartFrom::New | StartFrom::Last | StartFrom::All => Read::Offset { topic, epoch, after: 0, limit, bytes },
+        let place = match (from, log) {
+            (StartFrom::All, _) => Ok(Some(Seq(0))),
+            (StartFrom::New, _) => Ok(None),
+            (StartFrom::Time(since), _) if !pattern.is_exact() => Err(Read::Since { since }),
+            (StartFrom::Last | StartFrom::Offset(_) | StartFrom::Time(_), None) => Ok(Some(head)),
+            (StartFrom::Last, Some((epoch, last))) => {
+                Err(Read::Offset { topic, epoch, after: last.saturating_sub(1), limit, bytes })
+            }
+            (StartFrom::Offset(after), Some((epoch, _))) => Err(Read::Offset { topic, epoch, after, limit, bytes }),
+            (StartFrom::Time(since), Some((epoch, _))) => Err(Read::Time { topic, epoch, since, limit, bytes }),
+        };
+        match place {
+            Ok(place) => self.part(reply, Part::Place(pattern, place), now, out),
+            Err(read) => drop(self.store.ask(Asked::Place { pattern, head, reply }, Op::Read(read), out)),
         }
     }
 
-    /// The first event of a subscription that begins in the past was looked up.
+    /// The first event of a subscription that begins in the past was looked up. If there is none,
+    /// it begins where its topics ended when they were looked at.
     pub(in super::super) fn on_place(
         &mut self,
         pattern: Pattern,
+        head: Seq,
         reply: Reply,
         result: &Result<Answer, StoreError>,
         now: Now,
@@ -106,7 +110,8 @@ impl Hydrogen {
     ) {
         let part = match result {
             Ok(Answer::Page(page)) => {
-                Part::Place(pattern, page.records.first().map(|record| Seq(record.seq.0.saturating_sub(1))))
+                let place = page.records.first().map_or(head, |record| Seq(record.seq.0.saturating_sub(1)));
+                Part::Place(pattern, Some(place))
             }
             Ok(_) => Part::Failed(Error::new(Code::Internal, "the store answered something else")),
             Err(error) => Part::Failed(error.error()),

@@ -24,6 +24,8 @@ impl Hydrogen {
             StoreEvent::Well => {
                 self.store.on_well();
                 self.resume_delivery(now, out);
+                // What could not be trimmed meanwhile.
+                self.sweep_logs(now, out);
             }
             StoreEvent::Damaged(damage) => self.on_damage(damage),
         }
@@ -111,7 +113,7 @@ impl Hydrogen {
             Asked::History(ask) => self.on_history(*ask, result, now, out),
             Asked::Behind(consumer) => self.on_behind(consumer, result, now, out),
             Asked::Again(consumer) => self.on_again(consumer, result, now, out),
-            Asked::Place { pattern, reply } => self.on_place(pattern, reply, result, now, out),
+            Asked::Place { pattern, head, reply } => self.on_place(pattern, head, reply, result, now, out),
             Asked::Made(saving) => self.on_made(*saving, error_of(result), now, out),
             Asked::Saved { ticket } => {
                 let part = error_of(result).map_or_else(Part::Failed, |()| Part::Done);

@@ -100,6 +100,9 @@ fn from(data: Raw<'_>, patterns: &[Pattern], is_guaranteed: bool) -> Result<Star
     };
     match from.as_str().as_deref() {
         Some("new") => return Ok(StartFrom::New),
+        Some("last") if is_guaranteed && !patterns.iter().all(Pattern::is_exact) => {
+            return Err(bad("data.from: a guaranteed subscription has a last event only of exact topics"));
+        }
         Some("last") => return Ok(StartFrom::Last),
         Some("all") => return behind(StartFrom::All),
         Some(text) => {

@@ -7,7 +7,10 @@
 //! ```text
 //!   WELL   -- commit went well ----> WELL    Committed to all, Done to each
 //!   WELL   -- commit failed -------> FAILED  term + 1, Failed to all, then Done to all that wait
-//!   FAILED -- any change ----------> FAILED  Done with the error, at once
+//!   WELL   -- refuses all ---------> FAILED  the same, without a commit
+//!   FAILED -- any change ----------> FAILED  Done with the error, at once; but while the failure is
+//!                                            that it is full, what takes away is committed
+//!   FAILED -- fails otherwise -----> FAILED  term + 1, Failed to all
 //!   FAILED -- reopening failed ----> FAILED
 //!   FAILED -- reopened ------------> WELL    Well to all; Failed with a new term before it if
 //!                                            appends of this term were refused meanwhile
@@ -84,8 +87,9 @@ impl Writer {
         }
     }
 
-    /// Takes a change in. What can only fail is answered at once: all changes while the store is
-    /// in trouble, appends of a term that is over, and what is no change.
+    /// Takes a change in. What can only fail is answered at once: changes while the store is in
+    /// trouble, but for those that make room in a full one; appends of a term that is over; and
+    /// what is no change.
     pub fn push(&mut self, request: Request, out: &mut Told) {
         let Request { worker, ticket, term, op } = request;
         let Op::Write(write) = op else {
@@ -93,7 +97,9 @@ impl Writer {
             return self.refuse(Asker { worker, ticket }, error, out);
         };
         let is_append = matches!(write, Write::Append(_));
-        if let Some(failure) = &self.failure {
+        if let Some(failure) = &self.failure
+            && !(failure.fault == StoreFault::Full && write.makes_room())
+        {
             self.is_term_torn |= is_append && term == self.term;
             let error = failure.clone();
             return self.refuse(Asker { worker, ticket }, error, out);
@@ -122,9 +128,23 @@ impl Writer {
                 self.written.bytes += bytes as u64;
                 self.tell_committed(count, sync, trimmed, out);
             }
-            Err(error) => self.enter_failed(error, out),
+            Err(error) => {
+                self.written.failures += 1;
+                self.enter_failed(error, out);
+            }
         }
         out.damage(backend);
+    }
+
+    /// Looks whether the backend refuses everything, though no commit failed: a read may have
+    /// met a disk that fails, or what is done after a commit.
+    pub fn look_after(&mut self, backend: &dyn Backend, out: &mut Told) {
+        if self.failure.is_none()
+            && let Some(error) = backend.failure()
+        {
+            self.written.failures += 1;
+            self.enter_failed(error, out);
+        }
     }
 
     /// Tries to become well again. Returns whether the store is well now.
@@ -143,7 +163,7 @@ impl Writer {
                 }
                 out.all(StoreEvent::Well);
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => self.enter_failed(error, out),
         }
         out.damage(backend);
         self.failure.is_none()
@@ -219,13 +239,14 @@ impl Writer {
         }
     }
 
-    /// The group fails, and with it all that waits: the offsets of its appends follow those that
-    /// failed.
+    /// All that waits fails: the offsets of its appends follow those that failed. The workers
+    /// know already if the store only goes on failing in the same way.
     fn enter_failed(&mut self, error: StoreError, out: &mut Told) {
-        self.term += 1;
-        self.is_term_torn = false;
-        self.written.failures += 1;
-        out.all(StoreEvent::Failed(Arc::new(Failure { error: error.clone(), term: self.term })));
+        if self.failure.as_ref().is_none_or(|known| known.fault != error.fault) {
+            self.term += 1;
+            self.is_term_torn = false;
+            out.all(StoreEvent::Failed(Arc::new(Failure { error: error.clone(), term: self.term })));
+        }
         self.writes.clear();
         while let Some(asker) = self.askers.pop_front() {
             self.refuse(asker, error.clone(), out);

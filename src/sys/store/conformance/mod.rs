@@ -4,6 +4,7 @@
 //! own tests show what its faults do; here is what holds when nothing goes wrong but the end of
 //! the process.
 
+pub mod full;
 pub mod logs;
 mod model;
 pub mod opening;
@@ -35,6 +36,9 @@ pub trait Lab {
     /// Opens the store, at [`NOW`], with [`DEDUP_WINDOW`] and [`DEDUP_MAX`].
     fn open(&mut self) -> Opened<Box<dyn Backend>>;
 
+    /// Opens it with room for so many bytes and no more.
+    fn open_narrow(&mut self, bytes: u64) -> Opened<Box<dyn Backend>>;
+
     /// Lets go of the store as the end of its process does, with nothing closed in order.
     fn kill(&mut self, backend: Box<dyn Backend>);
 }
@@ -56,6 +60,8 @@ macro_rules! conforms {
             pages::pages_of_a_log_are_bounded_in_bytes_but_give_one_event,
             pages::pages_by_patterns_give_each_event_once_in_order,
             pages::pages_by_patterns_say_how_far_they_looked,
+            pages::the_first_event_since_a_time_is_found_over_all_logs,
+            pages::the_first_event_since_a_time_is_found_though_times_are_out_of_order,
             pages::pages_of_single_events_leave_out_what_is_gone,
             pages::pages_give_events_as_they_were_written,
             values::values_are_set_replaced_and_taken_away,
@@ -67,6 +73,9 @@ macro_rules! conforms {
             opening::so_many_ids_of_publishes_are_remembered_at_most,
             opening::a_mixed_log_says_so_for_good,
             opening::reopening_a_store_that_is_well_changes_nothing,
+            full::a_full_store_takes_what_makes_room_and_is_well_when_there_is_enough,
+            full::a_full_store_is_not_well_before_there_is_room_for_what_was_refused,
+            full::a_store_that_was_closed_full_is_full,
             random::histories_agree_with_the_model,
         }
     };
@@ -98,7 +107,12 @@ impl Store {
     }
 
     fn open(mut lab: Box<dyn Lab>) -> Store {
-        let Opened { backend, image, damage } = lab.open();
+        let opened = lab.open();
+        Store::around(lab, opened)
+    }
+
+    fn around(lab: Box<dyn Lab>, opened: Opened<Box<dyn Backend>>) -> Store {
+        let Opened { backend, image, damage } = opened;
         assert_eq!(damage, []);
         Store { lab, backend, last: image.last, image }
     }

@@ -120,6 +120,10 @@ impl Model {
         self.by_offset(topic, epoch, after, limit, bytes)
     }
 
+    pub fn since(&self, since: Wall) -> Vec<Record> {
+        self.held().find(|record| record.time >= since).cloned().into_iter().collect()
+    }
+
     /// The page, and the greatest number that it may say it looked at.
     pub fn by_patterns(
         &self,

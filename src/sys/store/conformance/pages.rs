@@ -74,6 +74,42 @@ pub fn pages_of_a_log_are_bounded_in_bytes_but_give_one_event(new_lab: NewLab) {
     }
 }
 
+fn since(store: &mut Store, ms: i64) -> Vec<u64> {
+    seqs(&store.backend.read(&Read::Since { since: Wall(ms) }).unwrap())
+}
+
+fn at(topic: &str, offset: u64, ms: i64) -> Write {
+    Write::Append(Append { time: Wall(ms), ..append(topic, 1, offset) })
+}
+
+pub fn the_first_event_since_a_time_is_found_over_all_logs(new_lab: NewLab) {
+    let mut store = Store::new(new_lab);
+    assert!(since(&mut store, 0).is_empty());
+    store.commit(&[at("a.b", 1, 10), at("x.y", 1, 20), at("a.b", 2, 20)]);
+    store.last = Seq(100);
+    store.commit(&[at("x.y", 2, 30), at("n.n", 1, 40)]);
+    let found = [(i64::MIN, vec![1]), (10, vec![1]), (11, vec![2]), (20, vec![2]), (21, vec![101]), (40, vec![102])];
+    for (ms, expected) in found.into_iter().chain([(41, vec![]), (i64::MAX, vec![])]) {
+        assert_eq!(since(&mut store, ms), expected, "{ms}");
+    }
+    store.commit(&[trim("a.b", 1, 9), trim("n.n", 1, 1)]);
+    for (ms, expected) in [(0, vec![2]), (21, vec![101]), (31, vec![])] {
+        assert_eq!(since(&mut store, ms), expected, "{ms}");
+    }
+}
+
+pub fn the_first_event_since_a_time_is_found_though_times_are_out_of_order(new_lab: NewLab) {
+    let mut store = Store::new(new_lab);
+    // Neighbours came from workers whose clocks and queues differ.
+    let late = |seq: i64| 10 * seq - 95 * i64::from(seq % 7 == 0);
+    let group: Vec<Write> = (1..=3000).map(|seq| at("a.b", seq as u64, late(seq))).collect();
+    store.commit(&group);
+    for ms in (0..30_050).step_by(49) {
+        let expected: Vec<u64> = (1..=3000).find(|seq| late(*seq) >= ms).map(|seq| seq as u64).into_iter().collect();
+        assert_eq!(since(&mut store, ms), expected, "{ms}");
+    }
+}
+
 fn patterns(texts: &[&str]) -> Arc<[Pattern]> {
     texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
 }

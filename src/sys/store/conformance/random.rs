@@ -52,6 +52,7 @@ enum Draft {
 enum Look {
     Offset { topic: usize, which: usize, after: u64 },
     Time { topic: usize, which: usize, age_s: i64 },
+    Since { age_s: i64 },
     Patterns { patterns: Vec<usize>, after: u64, through: u64 },
     Seqs(Vec<u64>),
     Get { table: usize, key: usize },
@@ -79,6 +80,7 @@ fn look() -> impl Strategy<Value = Look> {
     prop_oneof![
         (topic.clone(), 0..9_usize, 0..12_u64).prop_map(|(topic, which, after)| Look::Offset { topic, which, after }),
         (topic, 0..9_usize, 0..120_i64).prop_map(|(topic, which, age_s)| Look::Time { topic, which, age_s }),
+        (0..125_i64).prop_map(|age_s| Look::Since { age_s }),
         (prop::collection::vec(0..PATTERNS.len(), 0..4), 0..40_u64, 0..60_u64)
             .prop_map(|(patterns, after, through)| Look::Patterns { patterns, after, through }),
         prop::collection::vec(0..60_u64, 0..6).prop_map(Look::Seqs),
@@ -252,6 +254,10 @@ impl History {
                 let (epoch, since) = (some_epoch(model, topic, which), Wall(NOW.0 - age_s * 1000));
                 let page = backend.read(&Read::Time { topic: topic.into(), epoch, since, limit, bytes }).unwrap();
                 is_same(&page, &model.by_time(topic, epoch, since, limit, bytes));
+            }
+            Look::Since { age_s } => {
+                let since = Wall(NOW.0 - age_s * 1000);
+                assert_eq!(backend.read(&Read::Since { since }).unwrap().records, model.since(since));
             }
             Look::Patterns { patterns, after, through } => {
                 let patterns: Arc<[Pattern]> =

@@ -22,6 +22,11 @@ pub(super) fn page(state: &State, read: &Read, flipped: &mut Vec<Seq>) -> Result
             let after = log.map_or(0, |log| before(state, log, *since));
             page_from(state, log, after, Gather::new(*limit, *bytes), flipped)
         }
+        Read::Since { since } => {
+            let first = state.events.values().find(|event| event.is_flipped || event.record.time >= *since);
+            let records = first.and_then(|event| whole(event, flipped)).into_iter().collect();
+            Ok(Page { records, ..Page::default() })
+        }
         Read::Patterns { patterns, after, through, limit, bytes } => {
             let range = (Bound::Excluded(*after), Bound::Included((*through).max(after.next())));
             let found = state.events.range(range).map(|(_, event)| event);

@@ -28,6 +28,9 @@ use disk::{Disk, Group};
 /// What a probe for room writes.
 const PROBE_BYTES: u64 = 64;
 
+/// Room that a full disk must have again before the store is well: this, or a 64th of the disk.
+const RESERVE_BYTES: u64 = 256;
+
 /// Groups that are not synced. Then they are written back, as a system does after some time.
 const PENDING_GROUPS: usize = 4096;
 
@@ -38,6 +41,8 @@ pub struct MemoryBackend {
     /// The process that this belongs to; the disk knows which one lives.
     process: u64,
     broken: Option<StoreError>,
+    /// What there was no room for since it was well.
+    wanted: u64,
     damage: Vec<Damage>,
 }
 
@@ -50,7 +55,8 @@ impl MemoryBackend {
         let mut damage = Vec::new();
         inner.set_aside_all(&mut damage);
         let image = inner.open(now, dedup_window, dedup_max);
-        let backend = MemoryBackend { disk: disk.clone(), process: inner.process(), broken: None, damage: Vec::new() };
+        let backend =
+            MemoryBackend { disk: disk.clone(), process: inner.process(), broken: None, wanted: 0, damage: Vec::new() };
         Opened { backend, image, damage }
     }
 
@@ -78,9 +84,14 @@ impl MemoryBackend {
 
 impl Backend for MemoryBackend {
     fn commit(&mut self, group: &[Write], first: Seq, sync: bool) -> Result<Vec<Trimmed>, StoreError> {
-        self.with(|disk, _| {
+        let mut wanted = self.wanted;
+        let done = self.with(|disk, _| {
             let growth = disk.now.check(group, first)?;
-            disk.is_writable(growth)?;
+            let writable = disk.is_writable(growth);
+            if writable.as_ref().is_err_and(|error| error.fault == StoreFault::Full) {
+                wanted = wanted.max(growth);
+            }
+            writable?;
             let fault = if sync { disk.faults.next_sync.take() } else { None };
             if let Some(fault) = fault {
                 match fault {
@@ -99,17 +110,22 @@ impl Backend for MemoryBackend {
                 disk.pending.push(Group { writes: group.to_vec(), first });
             }
             Ok(disk.now.apply(group, first))
-        })
+        });
+        self.wanted = wanted;
+        done
     }
 
     fn reopen(&mut self, last: Seq) -> Result<(), StoreError> {
         self.broken = None;
+        let wanted = self.wanted;
         self.with(|disk, _| {
             if last < disk.now.last {
                 let text = format!("events up to {} were answered, not up to {last}", disk.now.last);
                 return Err(StoreError::new(StoreFault::Refused, text));
             }
-            disk.is_writable(PROBE_BYTES)?;
+            let capacity = disk.faults.capacity.unwrap_or(0);
+            let reserve = (capacity / 64).max(RESERVE_BYTES).max(wanted.min(capacity / 4));
+            disk.is_writable(if wanted > 0 { reserve } else { PROBE_BYTES })?;
             if disk.faults.next_sync.take().is_some() {
                 return Err(StoreError::new(StoreFault::Io, "the sync failed"));
             }
@@ -120,7 +136,13 @@ impl Backend for MemoryBackend {
             }
             disk.sync();
             Ok(())
-        })
+        })?;
+        self.wanted = 0;
+        Ok(())
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.broken.clone()
     }
 
     fn read(&mut self, read: &Read) -> Result<Page, StoreError> {

@@ -11,6 +11,11 @@ impl Lab for MemoryLab {
         Opened { backend: Box::new(backend), image, damage }
     }
 
+    fn open_narrow(&mut self, bytes: u64) -> Opened<Box<dyn Backend>> {
+        self.0.set_faults(Faults { capacity: Some(bytes), ..Faults::default() });
+        self.open()
+    }
+
     fn kill(&mut self, backend: Box<dyn Backend>) {
         self.0.kill();
         drop(backend);
@@ -162,6 +167,8 @@ fn a_full_or_read_only_disk_keeps_nothing_of_the_group_and_can_be_read() {
     assert_eq!(fault(backend.reopen(Seq(5))), StoreFault::Full);
     // What brings nothing goes through, and makes room.
     assert_eq!(backend.commit(&[trim("a.b", 1)], Seq(6), false).unwrap()[0].gone, [Seq(1)]);
+    assert_eq!(fault(backend.reopen(Seq(5))), StoreFault::Full);
+    backend.commit(&[trim("a.b", 4)], Seq(6), false).unwrap();
     backend.reopen(Seq(5)).unwrap();
     backend.commit(&[event("a.b", 6)], Seq(6), true).unwrap();
 }

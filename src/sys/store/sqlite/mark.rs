@@ -55,7 +55,9 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Mark {
     file: Option<File>,
-    log: PathBuf,
+    folder: PathBuf,
+    /// What was to be written last was not.
+    is_failing: bool,
     at: u64,
     generation: u32,
     salt: u32,
@@ -160,19 +162,17 @@ impl<'a> Reader<'a> {
 impl Mark {
     /// Begins a new generation behind what was read. The database holds all that it said.
     pub(super) fn begin(folder: &Path, known: &Known) -> Mark {
-        let file = File::options().write(true).create(true).truncate(true).open(folder.join("mark"));
-        let file = file.inspect_err(|error| log::warn!("the store's mark cannot be written: {error}")).ok();
-        if let Some(file) = &file
-            && let Err(error) = file.sync_all()
-        {
-            log::warn!("the store's mark cannot be synced: {error}");
-        }
+        let file = create(folder).inspect_err(|error| log::warn!("the store's mark cannot be written: {error}"));
         let generation = known.generation.wrapping_add(1).max(1);
-        Mark { file, log: folder.join("db-wal"), at: 0, generation, salt: 0, named: BTreeSet::new() }
+        let (folder, named) = (folder.to_owned(), BTreeSet::new());
+        Mark { file: file.ok(), folder, is_failing: false, at: 0, generation, salt: 0, named }
     }
 
     /// After a checkpoint: the database holds everything.
     pub(super) fn reset(&mut self) {
+        if self.file.is_none() {
+            self.file = create(&self.folder).ok();
+        }
         self.at = 0;
         self.generation = self.generation.wrapping_add(1).max(1);
         self.named.clear();
@@ -183,7 +183,7 @@ impl Mark {
         let Some(file) = &self.file else { return };
         if self.at == 0 {
             // SQLite begins its log anew with the first commit after a checkpoint.
-            self.salt = salt(&self.log).unwrap_or(0);
+            self.salt = salt(&self.folder.join("db-wal")).unwrap_or(0);
         }
         let mut bytes = vec![0u8; 8];
         for number in [self.generation, self.salt, pages] {
@@ -209,10 +209,16 @@ impl Mark {
         bytes[..4].copy_from_slice(&length.to_le_bytes());
         bytes[4..8].copy_from_slice(&sum.to_le_bytes());
         match file.write_all_at(&bytes, self.at) {
-            Ok(()) => self.at += bytes.len() as u64,
+            Ok(()) => {
+                self.at += bytes.len() as u64;
+                self.is_failing = false;
+            }
             Err(error) => {
-                log::warn!("the store's mark cannot be written: {error}");
-                self.file = None;
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    log::warn!("the store's mark cannot be written: {error}");
+                }
+                // The next record has this one's place, and names what this one named.
+                self.named.clear();
             }
         }
     }
@@ -221,6 +227,14 @@ impl Mark {
     pub(super) fn is_long(&self) -> bool {
         self.at >= LONG
     }
+}
+
+fn create(folder: &Path) -> std::io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(true).open(folder.join("mark"))?;
+    if let Err(error) = file.sync_all() {
+        log::warn!("the store's mark cannot be synced: {error}");
+    }
+    Ok(file)
 }
 
 /// What tells one life of SQLite's log from the next.

@@ -20,6 +20,7 @@ mod read;
 mod row;
 mod salvage;
 mod schema;
+mod since;
 mod space;
 mod tables;
 #[cfg(test)]
@@ -87,6 +88,8 @@ pub struct SqliteBackend {
     aside: Aside,
     space: Space,
     fault: Option<StoreError>,
+    /// A checkpoint found no room. What it was to move stays in the log, where it is safe.
+    crowded: Option<StoreError>,
     /// Pages of the log that ask for a checkpoint.
     checkpoint_pages: u32,
     _lock: File,
@@ -114,6 +117,7 @@ impl SqliteBackend {
             aside,
             space,
             fault: None,
+            crowded: None,
             checkpoint_pages: settings.checkpoint_pages(),
             _lock: lock,
             settings,
@@ -164,14 +168,14 @@ impl SqliteBackend {
         let way = Way { settings: &self.settings, now: self.now, known: &known, is_memory: true, last };
         let up = open::raise(&way, &mut self.aside, must_rebuild)?;
         self.live = Some(up.live);
-        self.known = None;
+        (self.known, self.crowded) = (None, None);
         self.mark = Mark::begin(&self.settings.path, &Known::read(&self.settings.path));
         self.fault = None;
         Ok(())
     }
 
     /// After a commit: the mark, and a checkpoint if it is time. The commit is done and stays so;
-    /// a checkpoint that fails ends the store.
+    /// a checkpoint that fails ends the store, unless it lacks nothing but room.
     fn follow_up(&mut self, sync: bool) {
         let Some(live) = &mut self.live else { return };
         if sync {
@@ -179,15 +183,44 @@ impl SqliteBackend {
             live.grown.clear();
         }
         if live.pages() >= self.checkpoint_pages || self.mark.is_long() {
-            match live.checkpoint() {
-                Ok(()) => {
-                    live.grown.clear();
-                    self.mark.reset();
-                }
+            match checkpoint(live, &mut self.mark) {
+                Ok(()) => self.crowded = None,
+                Err(error) if error.fault == StoreFault::Full => self.crowded = Some(error),
                 Err(error) => self.fault = Some(error),
             }
         }
     }
+
+    /// Commits, if the disk and the limits have room for it.
+    fn try_commit(&mut self, group: &[Write], first: Seq, sync: bool) -> Result<Vec<Trimmed>, StoreError> {
+        let Some(live) = &mut self.live else { return Err(StoreError::new(StoreFault::Io, "the store is closed")) };
+        match &self.crowded {
+            Some(error) if !group.iter().all(Write::makes_room) => return Err(error.clone()),
+            Some(_) | None => {}
+        }
+        self.space.admit(&live.db, group)?;
+        live.commit(group, first, sync)
+    }
+
+    /// Sees that the open store can be written, and has room again if it was full.
+    fn probe(&mut self) -> Result<(), StoreError> {
+        let Some(live) = &mut self.live else { return Err(StoreError::new(StoreFault::Io, "the store is closed")) };
+        self.space.recover(&live.db)?;
+        live.probe()?;
+        if self.crowded.is_some() {
+            checkpoint(live, &mut self.mark)?;
+            self.crowded = None;
+        }
+        self.space.is_well();
+        Ok(())
+    }
+}
+
+fn checkpoint(live: &mut Live, mark: &mut Mark) -> Result<(), StoreError> {
+    live.checkpoint()?;
+    live.grown.clear();
+    mark.reset();
+    Ok(())
 }
 
 /// A store that is dropped without being closed leaves its files as a process does that ends at
@@ -220,8 +253,7 @@ impl Backend for SqliteBackend {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        let Some(live) = &mut self.live else { return Err(StoreError::new(StoreFault::Io, "the store is closed")) };
-        let done = self.space.admit(&live.db, group).and_then(|()| live.commit(group, first, sync));
+        let done = self.try_commit(group, first, sync);
         match &done {
             Ok(_) => {
                 self.space.grew(group);
@@ -230,6 +262,7 @@ impl Backend for SqliteBackend {
             Err(error) if matches!(error.fault, StoreFault::Io | StoreFault::Damaged) => {
                 self.fault = Some(error.clone());
             }
+            Err(error) if error.fault == StoreFault::Full => self.space.was_full(group),
             Err(_) => {}
         }
         done
@@ -237,27 +270,25 @@ impl Backend for SqliteBackend {
 
     fn reopen(&mut self, last: Seq) -> Result<(), StoreError> {
         // After a refusal everything is as it was: the files are still good.
-        if self.fault.is_none()
-            && let Some(live) = &mut self.live
-            && live.last <= last
-        {
-            let probed = live.probe();
-            if let Err(error) = &probed
-                && matches!(error.fault, StoreFault::Io | StoreFault::Damaged)
-            {
-                self.fault = Some(error.clone());
+        let is_good = self.fault.is_none() && self.live.as_ref().is_some_and(|live| live.last <= last);
+        if !is_good {
+            self.let_go();
+            self.raise(Some(last), false)?;
+            if let Some(live) = &mut self.live {
+                live.last = last.max(live.last);
             }
-            return probed;
         }
-        self.let_go();
-        self.raise(Some(last), false)?;
-        let Some(live) = &mut self.live else { return Ok(()) };
-        live.last = last.max(live.last);
-        let probed = live.probe();
-        if let Err(error) = &probed {
+        let probed = self.probe();
+        if let Err(error) = &probed
+            && matches!(error.fault, StoreFault::Io | StoreFault::Damaged)
+        {
             self.fault = Some(error.clone());
         }
         probed
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.fault.clone()
     }
 
     fn read(&mut self, read: &Read) -> Result<Page, StoreError> {

@@ -55,6 +55,9 @@ pub(super) fn raise(way: &Way<'_>, aside: &mut Aside, must_rebuild: bool) -> Res
     let path = &way.settings.path;
     salvage::finish(path, aside)?;
     let log_before = keep_log(path)?;
+    if way.is_memory {
+        renew_log(path)?;
+    }
     let mut is_rebuilt = false;
     let mut up =
         if must_rebuild { Err(StoreError::new(StoreFault::Damaged, "as found")) } else { start(way, aside, false) };
@@ -90,6 +93,21 @@ fn keep_log(path: &Path) -> Result<Option<PathBuf>, StoreError> {
         fs::copy(&log, &part).and_then(|_| fs::rename(&part, &copy)).map_err(|e| of_file("copying", &log, &e))?;
     }
     Ok(copy.exists().then_some(copy))
+}
+
+/// After a sync that failed, the system may hold pages of the log in memory that it will never
+/// write, and say of the next sync that all is well. So the log is written anew, as a file that
+/// no sync has failed of, before anything is moved from it into the database.
+fn renew_log(path: &Path) -> Result<(), StoreError> {
+    let (log, new) = (path.join("db-wal"), path.join("db-wal.new"));
+    if !log.metadata().is_ok_and(|found| found.len() > 0) {
+        return Ok(());
+    }
+    let renewed = fs::copy(&log, &new)
+        .and_then(|_| File::open(&new)?.sync_all())
+        .and_then(|()| fs::rename(&new, &log))
+        .and_then(|()| File::open(path)?.sync_all());
+    renewed.map_err(|error| of_file("writing anew", &log, &error))
 }
 
 fn settle_log(copy: &Path, is_kept: bool, aside: &Aside) {

@@ -42,6 +42,7 @@ impl Live {
                 let after = head.map_or(Ok(0), |head| self.before(head, *since))?;
                 self.page_of(head, after, *limit, *bytes, bad)
             }
+            Read::Since { since } => self.first_since(*since, bad),
             Read::Patterns { patterns, after, through, limit, bytes } => {
                 let look = Look { patterns, after: *after, through: *through, limit: *limit, bytes: *bytes };
                 self.page_by_patterns(&look, bad)
@@ -113,7 +114,7 @@ impl Live {
             Read::Time { topic, epoch, .. } => {
                 (topic, epoch, page.records.first().map_or(u64::MAX, |first| first.offset - 1))
             }
-            Read::Patterns { .. } | Read::Seqs { .. } => return Ok(()),
+            Read::Since { .. } | Read::Patterns { .. } | Read::Seqs { .. } => return Ok(()),
         };
         let Some(head) = self.heads.find(topic, *epoch).cloned() else { return Ok(()) };
         let mut at = after.max(head.first.saturating_sub(1));

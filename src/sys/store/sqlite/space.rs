@@ -10,6 +10,9 @@ use crate::engine::store::{StoreError, StoreFault, Write};
 /// After so many bytes everything is looked up again.
 const STEP: u64 = 256 * 1024;
 
+/// Bytes that a full store must have room for before it is well again, at least.
+const RESERVE: u64 = 256 * 1024;
+
 /// How large the store is.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -26,13 +29,15 @@ pub(super) struct Space {
     pub(super) free: u64,
     /// Bytes written since.
     since: u64,
+    /// What there was no room for since the store was well.
+    wanted: u64,
 }
 
 impl Space {
     /// Nothing is known yet.
     pub(super) fn new(folder: &Path, max_bytes: u64, min_free_bytes: u64, log: u64) -> Space {
         let folder = folder.to_owned();
-        Space { folder, max_bytes, min_free_bytes, log, held: 0, files: 0, free: u64::MAX, since: 0 }
+        Space { folder, max_bytes, min_free_bytes, log, held: 0, files: 0, free: u64::MAX, since: 0, wanted: 0 }
     }
 
     /// Looks everything up.
@@ -70,6 +75,31 @@ impl Space {
         refused.map_or(Ok(()), |text| Err(StoreError::new(StoreFault::Full, text)))
     }
 
+    /// There was no room for a group.
+    pub(super) fn was_full(&mut self, group: &[Write]) {
+        let growth: u64 = group.iter().map(|write| write.weight() as u64).sum();
+        self.wanted = self.wanted.max(growth);
+    }
+
+    /// Whether a store that was full has room for more than what was refused, so that it is not
+    /// well and full by turns. What would take a quarter of it does not keep it waiting.
+    pub(super) fn recover(&mut self, db: &Connection) -> Result<(), StoreError> {
+        if self.wanted == 0 {
+            return Ok(());
+        }
+        self.refresh(db)?;
+        let wanted = self.wanted.min(self.max_bytes / 8).saturating_mul(2);
+        let room = |limit: u64| (limit / 64).max(RESERVE).max(wanted);
+        let limits = (self.max_bytes, self.min_free_bytes);
+        let lacks = self.lacks(limits, (room(self.max_bytes), room(self.min_free_bytes)));
+        lacks.map_or(Ok(()), |text| Err(StoreError::new(StoreFault::Full, text)))
+    }
+
+    /// It is well: what was refused is forgotten.
+    pub(super) fn is_well(&mut self) {
+        self.wanted = 0;
+    }
+
     /// A group was committed; with trims, pages may have come free.
     pub(super) fn grew(&mut self, group: &[Write]) {
         let has_trims = group.iter().any(|write| matches!(write, Write::Trim { .. }));
@@ -78,17 +108,22 @@ impl Space {
     }
 
     fn refuse(&self, has_events: bool, growth: u64) -> Option<String> {
-        let (max, min_free) = if has_events {
+        let limits = if has_events {
             (self.max_bytes, self.min_free_bytes)
         } else {
             (self.max_bytes.saturating_add(self.max_bytes / 16), self.min_free_bytes / 2)
         };
         // Pages are not filled to the last byte, and the index takes room too.
         let growth = growth.saturating_add(self.since).saturating_mul(2);
-        if self.held.saturating_add(growth) > max {
+        self.lacks(limits, (growth, growth))
+    }
+
+    /// Says what there is no room for: bytes in the store, bytes on the disk.
+    fn lacks(&self, (max, min_free): (u64, u64), (in_store, on_disk): (u64, u64)) -> Option<String> {
+        if self.held.saturating_add(in_store) > max {
             return Some(format!("the store holds {} bytes of {}", self.held, self.max_bytes));
         }
-        if self.free.saturating_sub(growth) < min_free {
+        if self.free.saturating_sub(on_disk) < min_free {
             return Some(format!("{} bytes are free on the disk, {} shall stay so", self.free, self.min_free_bytes));
         }
         None

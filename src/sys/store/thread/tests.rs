@@ -30,7 +30,8 @@ impl Run {
             }
         });
         let on_commit: OnCommit = Box::new(move |committed| note.send(committed).unwrap());
-        let thread = StoreThread::spawn(backend, Seq(0), 2, sink, on_commit, gauges.clone()).unwrap();
+        let start = |run: super::Run| std::thread::Builder::new().spawn(run);
+        let thread = StoreThread::spawn(backend, Seq(0), 2, sink, on_commit, gauges.clone(), start).unwrap();
         Run { thread, told, commits, gauges }
     }
 
@@ -95,6 +96,10 @@ impl Backend for Slow {
 
     fn reopen(&mut self, last: Seq) -> Result<(), StoreError> {
         self.0.reopen(last)
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.0.failure()
     }
 
     fn read(&mut self, read: &Read) -> Result<Page, StoreError> {

@@ -21,9 +21,9 @@ fn a_full_store_takes_no_events_until_a_trim_makes_room() {
     assert_eq!(fault, StoreFault::Full);
     let full = backend.size();
     assert!((1500..4000).contains(&last) && full.bytes <= 4 << 20, "{last} events in {} bytes", full.bytes);
-    // Cursors can still be moved, and the store can be asked whether it is well.
+    // Cursors can still be moved.
     backend.commit(&[put("k", "v")], Seq(last + 1), true).unwrap();
-    backend.reopen(Seq(last)).unwrap();
+    assert_eq!(backend.reopen(Seq(last)).unwrap_err().fault, StoreFault::Full);
     assert_eq!(fill(&mut backend, last + 1), (last, StoreFault::Full));
     let (topic, epoch) = ("a.b".into(), Epoch::new(1));
     let trim = Write::Trim { topic, epoch, through: last / 2, before: None };

@@ -34,7 +34,12 @@ impl Folder {
 
 impl Lab for Folder {
     fn open(&mut self) -> Opened<Box<dyn Backend>> {
-        let opened = SqliteBackend::open(settings(&self.path()), NOW).unwrap();
+        self.open_narrow(1 << 30)
+    }
+
+    fn open_narrow(&mut self, bytes: u64) -> Opened<Box<dyn Backend>> {
+        let settings = SqliteSettings { max_bytes: bytes, ..settings(&self.path()) };
+        let opened = SqliteBackend::open(settings, NOW).unwrap();
         Opened { backend: Box::new(opened.backend), image: opened.image, damage: opened.damage }
     }
 
