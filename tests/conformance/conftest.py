@@ -1,4 +1,7 @@
-"""Fixtures: a server for a file's tests, servers for one test, and a deadline on each."""
+"""Fixtures: a server for a file's tests, servers for one test, and a deadline on each.
+
+A file that sets `EACH_SHAPE` has all its tests run against one thread of each kind, and against several.
+"""
 
 import asyncio
 import inspect
@@ -6,8 +9,13 @@ import resource
 
 import pytest
 from harness import Server
+from harness.server import merged
 
 DEADLINE_S = 20
+SHAPES = {
+    "single": {"WebSocketServer": {"ThreadPoolSize": 1, "IoThreads": 1}},
+    "several": {"WebSocketServer": {"ThreadPoolSize": 3, "IoThreads": 2}},
+}
 
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -15,6 +23,11 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 def pytest_configure(config):
     config.addinivalue_line("markers", f"deadline(seconds): the longest a test may take, {DEADLINE_S} by default")
+
+
+def pytest_generate_tests(metafunc):
+    if getattr(metafunc.module, "EACH_SHAPE", False) and "shape" in metafunc.fixturenames:
+        metafunc.parametrize("shape", SHAPES.values(), ids=SHAPES, scope="module", indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,9 +58,22 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="module")
-def server(request):
+def shape(request):
+    """The threads of the servers under test, as a part of their configuration."""
+    return getattr(request, "param", {})
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Topics, and other names, that no other test uses."""
+    numbers = iter(range(100_000))
+    return lambda: f"t{next(numbers)}"
+
+
+@pytest.fixture(scope="module")
+def server(request, shape):
     """One server for the file, with the file's CONFIG over the default one."""
-    server = Server(getattr(request.module, "CONFIG", None))
+    server = Server(merged(getattr(request.module, "CONFIG", None) or {}, shape))
     server.admin
     server.start()
     yield server
@@ -59,12 +85,12 @@ def server(request):
 
 
 @pytest.fixture
-def start():
+def start(shape):
     """Starts servers for one test; at its end each must be sound and stop by itself."""
     servers = []
 
     def start(config=None, keys=None, **kwargs):
-        server = Server(config, **kwargs)
+        server = Server(merged(config or {}, shape), **kwargs)
         servers.append(server)
         server.admin
         for name, permits in (keys or {}).items():

@@ -57,7 +57,10 @@ async def test_a_wrong_credential_does_not_end_what_a_right_one_opened(server):
         assert (await client.ok("authenticate", {"token": server.admin}))["identity"] == "admin"
 
 
-ADMIN_ONLY = ["sessions", "connections", "topics", "disconnect", "block", "unblock"]
+ADMIN_ONLY = [
+    "sessions", "connections", "topics", "disconnect", "block", "unblock",
+    "dead_letters", "dead_letters.replay", "dead_letters.discard",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("action", ADMIN_ONLY)
@@ -66,28 +69,6 @@ async def test_admin_commands_want_the_permission(server, action):
     async with Client.open(server, token) as client:
         async with grows(server, "errors_total", code="forbidden"):
             await client.error("forbidden", action, {"identity": "nobody", "address": "192.0.2.1"})
-
-
-LATER = {
-    "resume": {"session": "x", "secret": "x"},
-    "dead_letters": {},
-    "dead_letters.replay": {"id": "x"},
-    "dead_letters.discard": {"id": "x"},
-}
-
-
-@pytest.mark.parametrize("action", LATER)
-async def test_what_is_not_offered_says_so(server, action):
-    async with Client.open(server, server.admin) as client:
-        await client.error("unsupported", action, LATER[action])
-
-
-async def test_options_that_are_not_offered_say_so(server):
-    async with Client.open(server, server.admin) as client:
-        await client.error("unsupported", "subscribe", {"topics": ["a.b"], "guarantee": "at_least_once"})
-        await client.error("unsupported", "subscribe", {"topics": ["a.b"], "name": "durable", "guarantee": "at_least_once"})
-        await client.error("unsupported", "publish", {"topic": "a.b", "payload": 1, "guarantee": "at_least_once"})
-        await client.subscribe("a.b", guarantee="at_most_once")
 
 
 async def test_connections_lists_each_with_its_identity(server):
@@ -136,6 +117,8 @@ async def test_an_identity_is_disconnected(server):
 async def test_one_connection_is_disconnected(server):
     token = server.key("single", "connect")
     async with Client.open(server, server.admin) as admin, Client.open(server, token) as one, Client.open(server, token) as two:
+        for client in (one, two):
+            await client.session()
         row = row_of(await admin.ok("connections", {}), "single")
         await admin.ok("disconnect", {"connection": row.get("connection") or row["id"]})
 

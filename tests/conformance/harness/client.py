@@ -170,6 +170,40 @@ class Client:
     async def publish(self, topic, payload=None, **options):
         return await self.ok("publish", {"topic": topic, "payload": payload, **options})
 
+    async def guaranteed(self, topic, payload=None, *, id=None, **options):
+        """The answer to a publish that is on disk."""
+        data = {"topic": topic, "payload": payload, "guarantee": "at_least_once", **options}
+        return await self.ok("publish", data, id=id)
+
+    async def subscribe_guaranteed(self, *topics, **options):
+        return await self.subscribe(*topics, guarantee="at_least_once", **options)
+
+    async def ack(self, *events):
+        """Acks these events, in one message."""
+        ids = [event if isinstance(event, str) else event["id"] for event in events]
+        await self.send({"type": "ack", "id": ids[0]} if len(ids) == 1 else {"type": "ack", "ids": ids})
+
+    async def ack_through(self, event):
+        await self.send({"type": "ack", "topic": topic_of(event), "through": event["offset"]})
+
+    async def reject(self, event, reason=None):
+        await self.send({"type": "ack", "id": event["id"], "status": "reject"} | ({"reason": reason} if reason else {}))
+
+    async def take(self, topic, count, *, ack=True, timeout=5):
+        """So many events of this topic, each acked as it comes."""
+        taken = []
+        for _ in range(count):
+            event = await self.event(topic, timeout)
+            taken.append(event)
+            if ack:
+                await self.ack(event)
+        return taken
+
+    async def quiet(self, prefix, seconds=0.3):
+        """Nothing of these topics comes for a while."""
+        await asyncio.sleep(seconds)
+        assert await self.events_now(prefix) == []
+
     async def other(self, timeout=5):
         """The next message that is neither an event nor awaited."""
         return await asyncio.wait_for(self.others.get(), timeout)
