@@ -197,6 +197,7 @@ families! {
     EVENTS_DELIVERED: Counter "events_delivered_total" ["": NONE] "Events queued for one subscriber each.";
     EVENTS_DROPPED: Counter "events_dropped_total" ["policy": &["drop_oldest", "conflate", "disconnect"]] "Events that a slow subscriber did not get, by policy.";
     EVENTS_UNLOGGED: Counter "events_unlogged_total" ["": NONE] "Best-effort events that went out without their topic's log, since the store took none.";
+    EVENTS_REPLAYED: Counter "events_replayed_total" ["": NONE] "Events of the past that subscriptions without acks were given when they began.";
     CONSUMERS_MADE: GaugeUp "guaranteed_subscriptions" ["": NONE] "Guaranteed subscriptions: durable ones, and those of sessions.";
     CONSUMERS_ENDED: GaugeDown "" ["": NONE] "The down-counts of the gauge before.";
     CONSUMER_SENT: Counter "guaranteed_deliveries_total" ["": NONE] "Events sent to members of guaranteed subscriptions, repeats among them.";

@@ -13,6 +13,7 @@ use super::Peer;
 use super::consumer_id::ConsumerId;
 use super::letter::LettersAsk;
 use super::making::Saving;
+use super::replay::Replay;
 use super::reply_to::Reply;
 use crate::base::{Code, Error, Mono, Wall, WorkerId};
 use crate::engine::delivery::DeadLetter;
@@ -69,6 +70,8 @@ pub(super) enum Asked {
     Trim { topic: Arc<str>, epoch: Epoch },
     /// A page of history for a client.
     History(Box<HistoryAsk>),
+    /// What a subscription without acks is given of the past.
+    Replay(Box<Replay>),
     /// Where a subscription begins: behind `head`, if nothing that is there is for it.
     Place { pattern: Pattern, head: Seq, reply: Reply },
     /// A subscription that a command waits for.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::consumer_id::ConsumerId;
-use super::making::Making;
+use super::making::{Granting, Making};
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Now};
 use crate::engine::channel::Page;
@@ -25,10 +25,12 @@ pub enum Part {
     Count(u64),
     /// Rows of a list, in order.
     Rows(Vec<Row>),
-    /// Where a guaranteed subscription to this pattern begins, if that is not its home's to say.
-    Place(Pattern, Option<Seq>),
-    /// A guaranteed subscription was joined; topics of which it lost events.
-    Joined(Vec<Arc<str>>),
+    /// Where a guaranteed subscription to this pattern begins: behind this event.
+    Place(Pattern, Seq),
+    /// The newest event of which a worker has heard: one that begins now begins behind it.
+    Head(Seq),
+    /// A guaranteed subscription was joined.
+    Joined(Joined),
     /// There was nothing to do.
     Nothing,
 }
@@ -38,6 +40,17 @@ pub enum Part {
 pub(super) struct Restored {
     pub refused: Vec<String>,
     pub lost: BTreeSet<Arc<str>>,
+}
+
+/// What the home of a guaranteed subscription says of it to who joins.
+#[derive(Debug, Default)]
+pub struct Joined {
+    /// Topics of which it lost events.
+    pub lost: Vec<Arc<str>>,
+    /// Events that may be in flight.
+    pub window: usize,
+    /// Until an event that was not acknowledged is sent again.
+    pub ack_timeout_ms: u64,
 }
 
 /// A row of an admin list.
@@ -73,7 +86,7 @@ pub(super) enum Kind {
     /// The owners of topics know of a guaranteed subscription; then its home is asked.
     Making(Box<Making>),
     /// The answer's members are known but for what was lost, and events come once it is given.
-    Started { data: Box<str>, id: ConsumerId, conn: ConnId, lost: BTreeSet<Arc<str>> },
+    Started { granting: Box<Granting>, id: ConsumerId, conn: ConnId },
     /// A session is restored.
     Resumed(ConnId, Box<Restored>),
 }
@@ -92,15 +105,20 @@ impl Gather {
             (Part::Answer(answer), Kind::One(one)) => *one = Some(answer),
             (Part::Count(count), Kind::Sum(_, sum)) => *sum += count,
             (Part::Rows(more), Kind::Rows(rows, _)) => rows.extend(more),
-            (Part::Place(pattern, Some(seq)), Kind::Making(making)) => making.place(pattern, seq),
-            (Part::Joined(more), Kind::Resumed(_, restored)) => restored.lost.extend(more),
-            (Part::Joined(more), Kind::Started { lost, .. }) => lost.extend(more),
+            (Part::Place(pattern, seq), Kind::Making(making)) => making.place(pattern, seq),
+            (Part::Head(seq), Kind::Making(making)) => making.head = seq.max(making.head),
+            (Part::Joined(joined), Kind::Resumed(_, restored)) => restored.lost.extend(joined.lost),
+            (Part::Joined(joined), Kind::Started { granting, .. }) => {
+                granting.lost.extend(joined.lost);
+                (granting.window, granting.ack_timeout_ms) = (joined.window, joined.ack_timeout_ms);
+            }
             (
                 Part::Done
                 | Part::Answer(_)
                 | Part::Count(_)
                 | Part::Rows(_)
                 | Part::Place(..)
+                | Part::Head(_)
                 | Part::Joined(_)
                 | Part::Nothing,
                 _,
@@ -155,10 +173,8 @@ impl Hydrogen {
         let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.take()) else { return };
         match gather {
             Gather { kind: Kind::Making(making), failed: None, .. } => self.go_on_making(ticket, *making, now, out),
-            Gather { kind: Kind::Started { data, id, conn, lost }, failed: None, .. } => {
-                let lost: Vec<&str> = lost.iter().map(|topic| &**topic).collect();
-                let data = format!("{{{data},\"lost\":{}}}", serde_json::json!(lost));
-                self.finish(ticket, Ok(data.into()), now, out);
+            Gather { kind: Kind::Started { granting, id, conn }, failed: None, .. } => {
+                self.finish(ticket, Ok(granting.json()), now, out);
                 self.start_delivery(id, conn, now, out);
             }
             Gather { kind: Kind::Resumed(conn, restored), .. } => self.finish_resume(ticket, conn, *restored, now, out),

@@ -1,6 +1,6 @@
 //! A guaranteed subscription that is being made: what is passed around until it is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub struct Wanted {
 /// Where a guaranteed subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// With what is published from now on.
-    New,
+    /// With what is published from now on: behind the newest event that any worker had heard of.
+    New(Seq),
     /// Behind this event.
     Behind(Seq),
 }
@@ -56,8 +56,10 @@ pub(super) struct Making {
     pub from: StartFrom,
     /// Where the topics' owners say that it begins.
     pub places: BTreeMap<Pattern, Seq>,
+    /// The newest event that the owners of its topics had heard of.
+    pub head: Seq,
     /// What is answered in the end.
-    pub answer: Box<str>,
+    pub granting: Granting,
 }
 
 impl Making {
@@ -65,6 +67,42 @@ impl Making {
     pub(super) fn place(&mut self, pattern: Pattern, seq: Seq) {
         let place = self.places.entry(pattern).or_insert(seq);
         *place = seq.min(*place);
+    }
+}
+
+/// The answer to a guaranteed subscribe, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Granting {
+    /// The durable subscription's name.
+    pub name: Option<Box<str>>,
+    /// By pattern: granted, or the row that says why not.
+    pub rows: Vec<Result<Pattern, String>>,
+    /// What holds for all of its patterns.
+    pub window: usize,
+    pub ack_timeout_ms: u64,
+    /// Topics of which events were lost.
+    pub lost: BTreeSet<Arc<str>>,
+}
+
+impl Granting {
+    /// `{"topics":[…],"lost":[…]}`.
+    pub(super) fn json(&self) -> Box<str> {
+        let row = |row: &Result<Pattern, String>| match row {
+            Ok(pattern) => {
+                let mut granted = serde_json::json!({
+                    "topic": pattern.as_str(), "granted": true, "guarantee": "at_least_once",
+                    "window": self.window, "ack_timeout_ms": self.ack_timeout_ms,
+                });
+                if let Some(name) = &self.name {
+                    granted["name"] = serde_json::json!(name);
+                }
+                granted.to_string()
+            }
+            Err(refused) => refused.clone(),
+        };
+        let rows: Vec<String> = self.rows.iter().map(row).collect();
+        let lost: Vec<&str> = self.lost.iter().map(|topic| &**topic).collect();
+        format!("{{\"topics\":[{}],\"lost\":{}}}", rows.join(","), serde_json::json!(lost)).into()
     }
 }
 

@@ -27,6 +27,7 @@ mod pending;
 mod publish;
 mod receive;
 mod record;
+mod replay;
 mod reply;
 mod reply_to;
 mod resume;
@@ -56,7 +57,7 @@ use crate::base::{ConnId, Counters, Mono, Now, WorkerId};
 use crate::engine::auth::{Access, ReplayWindow};
 use crate::engine::channel::{CompletionSink, Responder};
 use crate::engine::delivery::Interest;
-use crate::engine::topic::{Bounds, Counts, Topics};
+use crate::engine::topic::{Bounds, Counts, SubKey, Topics};
 use crate::engine::wire::Scanner;
 use crate::engine::work::{Completion, Emission, Notice, Outbox};
 use asked::StoreLink;
@@ -125,6 +126,7 @@ pub struct Hydrogen {
     consumers: Consumers,
     interest: Interest<ConsumerId>,
     kept: Kept,
+    replaying: BTreeSet<SubKey>,
     dirty_sessions: BTreeSet<ConnId>,
     dirty_retained: BTreeSet<Arc<str>>,
     pending: Pending,
@@ -156,6 +158,7 @@ impl Hydrogen {
             consumers: Consumers::default(),
             interest: Interest::new(random.next_u64()),
             kept: Kept::default(),
+            replaying: BTreeSet::new(),
             dirty_sessions: BTreeSet::new(),
             dirty_retained: BTreeSet::new(),
             worker: parts.worker,

@@ -249,16 +249,15 @@ impl Hydrogen {
     pub fn on_peer(&mut self, from: WorkerId, message: Peer, now: Now, out: &mut Outbox<Peer>) {
         match message {
             Peer::Subscribe { ticket, key, pattern, options, identity, from: begin } => {
-                let part = match self.subscribe_here(key, &pattern, options, identity, begin, now, out) {
-                    Ok(()) => Part::Done,
-                    Err(error) => Part::Failed(error),
-                };
-                out.peers.push((from, Peer::Part { ticket, part }));
+                let reply = Reply::Peer(from, ticket);
+                self.subscribe_here(key, &pattern, options, identity, begin, reply, now, out);
             }
             Peer::Unsubscribe { key } => {
+                self.cancel_replay(key);
                 self.topics.unsubscribe(key);
             }
             Peer::DropConnection { conn } => {
+                self.cancel_replays(conn);
                 self.topics.drop_connection(conn);
             }
             Peer::Publish { ticket, publish } => {

@@ -157,23 +157,6 @@ impl Hydrogen {
     }
 }
 
-impl Hydrogen {
-    /// Sends one connection what an exact pattern's topic retains, if it keeps no log.
-    pub(super) fn send_unlogged_retained(
-        &mut self,
-        conn: crate::base::ConnId,
-        pattern: &crate::engine::topic::Pattern,
-        filter: Option<&crate::engine::topic::Filter>,
-        now: Now,
-        out: &mut Outbox<Peer>,
-    ) {
-        if self.logs.of(pattern.as_str()).is_none() {
-            let target = Target { conn, flags: crate::engine::topic::TargetFlags::default() };
-            self.send_retained(target, pattern, filter, now, out);
-        }
-    }
-}
-
 /// Retained events sent for one subscription.
 const RETAINED_AT_ONCE: usize = 10_000;
 
@@ -221,6 +204,13 @@ pub(super) fn encode_event(out: &mut Vec<u8>, record: &Record, ack: bool, attemp
 pub(super) fn frame_event(record: &Record, attempt: u32) -> Bytes {
     let mut frame = FrameBuilder::with_capacity(record.payload.len() + record.topic.len() + 200);
     encode_event(&mut frame, record, true, attempt);
+    frame.finish_text()
+}
+
+/// A stored event's frame, for those who do not ack.
+pub(super) fn frame_unacked(record: &Record) -> Bytes {
+    let mut frame = FrameBuilder::with_capacity(record.payload.len() + record.topic.len() + 200);
+    encode_event(&mut frame, record, false, 1);
     frame.finish_text()
 }
 

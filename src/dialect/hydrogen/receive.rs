@@ -60,6 +60,7 @@ impl Hydrogen {
         self.counters.inc(Metric::SESSIONS_CLOSED);
         let best_effort = session.subscriptions.values().filter(|subscribed| !subscribed.is_guaranteed).count();
         self.counters.add(Metric::SUBSCRIPTIONS_ENDED, best_effort as u64);
+        self.cancel_replays(conn);
         self.topics.drop_connection(conn);
         self.keep_session(conn, &mut session, now, out);
         if best_effort > 0 {

@@ -13,13 +13,13 @@ use subtle::ConstantTimeEq;
 
 use super::asked::Asked;
 use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
-use super::gather::{Gather, Kind, Part, Restored};
+use super::gather::{Gather, Joined, Kind, Part, Restored};
 use super::guaranteed::AckOf;
 use super::kept::ResumeAsk;
-use super::record::{Joined, SessionRecord, hash_of};
+use super::record::{SessionRecord, hash_of};
 use super::reply_to::Reply;
 use super::session::{Resuming, Session};
-use super::{Hydrogen, Peer};
+use super::{Hydrogen, HydrogenSettings, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, Reason};
 use crate::engine::channel::{Resume, StartFrom};
 use crate::engine::store::{Level, Op, Table, Write};
@@ -117,7 +117,7 @@ impl Hydrogen {
         let id = record.id.clone();
         self.kept.park(record, now.mono.after(self.settings.session_ttl));
         self.ensure_sweep(now.mono);
-        let most = self.settings.sessions_max.div_ceil(self.workers).max(1);
+        let most = HydrogenSettings::share(self.settings.sessions_max, self.workers).max(1);
         while self.kept.len() > most {
             let Some(oldest) = self.kept.oldest() else { break };
             self.end_session(&oldest, now, out);
@@ -179,7 +179,7 @@ impl Hydrogen {
             }
         }
         let mut joins = Vec::new();
-        for Joined { key, patterns } in record.joined {
+        for super::record::Joined { key, patterns } in record.joined {
             let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
             let (may, may_not): (Vec<Pattern>, Vec<Pattern>) =
                 patterns.into_iter().partition(|pattern| self.may_subscribe(conn, pattern));
@@ -216,8 +216,8 @@ impl Hydrogen {
         }
         for (worker, pattern, options, key, identity) in holders {
             if worker == self.worker {
-                let done = self.subscribe_here(key, &pattern, options, identity, StartFrom::New, now, out);
-                self.on_part(ticket, done.map_or_else(Part::Failed, |()| Part::Done), now, out);
+                let (from, reply) = (StartFrom::New, Reply::Own(ticket));
+                self.subscribe_here(key, &pattern, options, identity, from, reply, now, out);
             } else {
                 let from = StartFrom::New;
                 out.peers.push((worker, Peer::Subscribe { ticket, key, pattern, options, identity, from }));
@@ -235,17 +235,19 @@ impl Hydrogen {
 
     /// A resumed session's connection joins a subscription again.
     pub(super) fn on_join(&mut self, id: ConsumerId, conn: ConnId, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
-        let mut lost: Vec<Arc<str>> = Vec::new();
+        let mut joined = Joined::default();
         if let Some(held) = self.consumers.of_mut(id) {
             held.consumer.attach(conn);
             held.unattended = None;
-            lost = std::mem::take(&mut held.lost).into_iter().collect::<Vec<_>>();
-            if !lost.is_empty() {
+            let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
+            let is_told = !lost.is_empty();
+            joined = held.joined(lost);
+            if is_told {
                 self.consumers.mark_dirty(id);
                 self.arm_save(now);
             }
         }
-        self.part(reply, Part::Joined(lost), now, out);
+        self.part(reply, Part::Joined(joined), now, out);
     }
 
     /// All parts of a resumed session are there: the client is told, then its events come.

@@ -57,6 +57,13 @@ pub struct DeliverySettings {
     pub pending_bytes_max: usize,
 }
 
+impl HydrogenSettings {
+    /// One worker's share of a bound of the server: some more than its part, since hashing spreads unevenly.
+    pub(super) fn share(all: usize, workers: usize) -> usize {
+        all.div_ceil(workers).saturating_mul(2).min(all)
+    }
+}
+
 impl Default for DeliverySettings {
     fn default() -> DeliverySettings {
         DeliverySettings {

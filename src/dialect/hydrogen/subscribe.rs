@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::gather::{Gather, Kind};
+use super::replay::{End, Past};
 use super::reply::Meta;
+use super::reply_to::Reply;
 use super::session::Subscribed;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
@@ -42,16 +44,21 @@ impl Hydrogen {
         let mut first_refusal = None;
         let mut granted = 0;
         let mut waits = 0;
+        let mut own = Vec::new();
         for pattern in &patterns {
             self.end_guaranteed(conn, pattern, now, out);
             let answer = self.grant(conn, pattern, &options, false).and_then(|(key, name)| {
                 for worker in self.holders(pattern) {
-                    if worker == self.worker {
-                        self.subscribe_here(key, pattern, options.clone(), name.clone(), from, now, out)?;
+                    if worker == self.worker && from == StartFrom::New {
+                        self.topics.subscribe(key, pattern, options.clone(), name.clone())?;
                         continue;
                     }
                     let ticket = *ticket.get_or_insert_with(|| self.defer(meta, now));
                     waits += 1;
+                    if worker == self.worker {
+                        own.push((key, pattern.clone(), name.clone()));
+                        continue;
+                    }
                     let message = Peer::Subscribe {
                         ticket,
                         key,
@@ -88,6 +95,10 @@ impl Hydrogen {
         match waiting {
             Some(command) => {
                 command.gather = Some(Gather::new(waits, Kind::All(data)));
+                let reply = ticket.map_or(Reply::Nobody, Reply::Own);
+                for (key, pattern, identity) in own {
+                    self.subscribe_here(key, &pattern, options.clone(), identity, from, reply, now, out);
+                }
                 Outcome::Later
             }
             None => Outcome::Done(data),
@@ -139,7 +150,7 @@ impl Hydrogen {
         Ok((SubKey { conn, number }, session.name.clone()))
     }
 
-    /// Adds a subscription to this shard.
+    /// Adds a subscription to this shard, when it was given what it wants of the past.
     #[allow(clippy::too_many_arguments, reason = "they are the fields of one message, taken apart")]
     pub(super) fn subscribe_here(
         &mut self,
@@ -148,16 +159,14 @@ impl Hydrogen {
         options: Options,
         identity: Arc<str>,
         from: StartFrom,
+        reply: Reply,
         now: Now,
         out: &mut Outbox<Peer>,
-    ) -> Result<(), Error> {
-        let filter = options.filter.clone();
+    ) {
         let target = Target { conn: key.conn, flags: replay_flags(&options) };
-        self.topics.subscribe(key, pattern, options, identity)?;
-        if from == StartFrom::Last {
-            self.send_retained(target, pattern, filter.as_deref(), now, out);
-        }
-        Ok(())
+        let past = Past { target, filter: options.filter.clone(), pattern, from };
+        let end = End::Subscribe { key, pattern: pattern.clone(), options, identity };
+        self.begin_replay(past, end, reply, now, out);
     }
 
     /// Ends a session's subscription, wherever it is held. Returns whether there was one.
@@ -174,6 +183,7 @@ impl Hydrogen {
         let key = SubKey { conn, number };
         for worker in self.holders(pattern) {
             if worker == self.worker {
+                self.cancel_replay(key);
                 self.topics.unsubscribe(key);
             } else {
                 out.peers.push((worker, Peer::Unsubscribe { key }));

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
-use super::making::{Make, Making, Place, Wanted};
+use super::making::{Granting, Make, Making, Place, Wanted};
 use super::reply::Meta;
 use super::reply_to::Reply;
 use super::subscribe::refused;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Now};
 use crate::engine::channel::{Guaranteed, Outcome, StartFrom};
+use crate::engine::store::Seq;
 use crate::engine::topic::{Options, Pattern};
 use crate::engine::work::Outbox;
 
@@ -46,27 +47,17 @@ impl Hydrogen {
             Some(name) => ConsumerKey::Durable { identity: (&*session.name).into(), name: name.clone() },
             None => ConsumerKey::Session(session.session_id.clone()),
         };
-        let settings = self.consumer_settings(guaranteed.window, guaranteed.ack_timeout);
         let mut wanted = Vec::new();
-        let mut answers = Vec::new();
+        let mut granting = Granting { name: guaranteed.name.clone(), ..Granting::default() };
         for pattern in patterns {
             match self.grant(conn, pattern, options, true) {
                 Ok(_) => {
-                    let (window, ack_timeout) = (settings.window, settings.ack_timeout.as_millis());
-                    let topic = serde_json::json!(pattern.as_str());
-                    let name = match &guaranteed.name {
-                        Some(name) => format!(",\"name\":\"{name}\""),
-                        None => String::new(),
-                    };
-                    answers.push(format!(
-                        "{{\"topic\":{topic},\"granted\":true,\"guarantee\":\"at_least_once\"{name},\"window\":{window},\
-                         \"ack_timeout_ms\":{ack_timeout}}}"
-                    ));
+                    granting.rows.push(Ok(pattern.clone()));
                     let (pattern, filter) = (pattern.clone(), options.filter.clone());
-                    wanted.push(Wanted { pattern, filter, place: Place::New });
+                    wanted.push(Wanted { pattern, filter, place: Place::New(Seq(0)) });
                 }
                 Err(error) if guaranteed.name.is_some() || patterns.len() == 1 => return Outcome::Failed(error),
-                Err(error) => answers.push(refused(pattern, &error)),
+                Err(error) => granting.rows.push(Err(refused(pattern, &error))),
             }
         }
         if wanted.is_empty() {
@@ -77,11 +68,10 @@ impl Hydrogen {
                 self.end_best_effort(conn, &wanted.pattern, now, out);
             }
         }
-        let answer = format!("\"topics\":[{}]", answers.join(",")).into();
         let (window, ack_timeout) = (guaranteed.window, guaranteed.ack_timeout);
         let make = Make { key, conn, wanted, window, ack_timeout, lane: options.lane };
         let ticket = *ticket.get_or_insert_with(|| self.defer(meta, now));
-        self.begin_making(ticket, Making { make, from, places: BTreeMap::new(), answer }, now, out);
+        self.begin_making(ticket, Making { make, from, places: BTreeMap::new(), head: Seq(0), granting }, now, out);
         Outcome::Later
     }
 

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::Rng;
 use super::super::asked::Asked;
 use super::super::consumer_id::ConsumerId;
 use super::super::letter::{Letter, key_of, parse_key};
-use super::super::{Hydrogen, Peer};
+use super::super::{Hydrogen, HydrogenSettings, Peer};
 use crate::base::{Metric, Now};
 use crate::engine::delivery::DeadLetter;
 use crate::engine::store::{Answer, Level, Op, Read, Seq, StoreError, Table, Write};
@@ -72,7 +72,7 @@ impl Hydrogen {
     }
 
     fn write_letter(&mut self, id: ConsumerId, seq: Seq, letter: &Letter, out: &mut Outbox<Peer>) {
-        let most = self.settings.delivery.letters_max.div_ceil(self.workers);
+        let most = HydrogenSettings::share(self.settings.delivery.letters_max, self.workers);
         if let Some((of, held)) = self.consumers.with_most_letters(most) {
             // The oldest of whoever has most makes room.
             let (prefix, limit) = (format!("{}#", held.key).into(), 1);

@@ -4,7 +4,6 @@
 //! for it; then its home, which writes it down and takes the connection as a member. Then the
 //! client is answered, and only then events go out.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +11,14 @@ use super::super::asked::Asked;
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::gather::{Gather, Kind, Part};
 use super::super::making::{Make, Making, Place, Saving, Wanted};
+use super::super::replay::{End, Past};
 use super::super::reply_to::Reply;
-use super::super::{Hydrogen, Peer};
+use super::super::{Hydrogen, HydrogenSettings, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};
 use crate::engine::channel::StartFrom;
 use crate::engine::delivery::{Consumer, Selector, Settings};
 use crate::engine::store::{Answer, Level, Op, Read, Seq, StoreError, Table, Write};
-use crate::engine::topic::Pattern;
+use crate::engine::topic::{Pattern, Target, TargetFlags};
 use crate::engine::work::Outbox;
 
 impl Hydrogen {
@@ -73,18 +73,23 @@ impl Hydrogen {
         let Wanted { pattern, filter, .. } = wanted;
         self.show_interest(&pattern, id);
         let head = self.store.head;
-        if from == StartFrom::Last {
-            // What is retained without a log comes without an ack; of a log its newest event does.
-            self.send_unlogged_retained(conn, &pattern, filter.as_deref(), now, out);
+        if from == StartFrom::Last && !(pattern.is_exact() && self.logs.of(pattern.as_str()).is_some()) {
+            // What was newest comes without an ack, as what is retained does; of one topic's log
+            // its newest event is the first that is delivered.
+            let target = Target { conn, flags: TargetFlags::default() };
+            let past = Past { target, filter, pattern: &pattern, from };
+            return self.begin_replay(past, End::Guaranteed, reply, now, out);
         }
         let log = self.logs.of(pattern.as_str()).map(|log| (log.epoch, log.committed));
         let topic: Arc<str> = pattern.as_str().into();
         let (limit, bytes) = (1, 1);
         let place = match (from, log) {
-            (StartFrom::All, _) => Ok(Some(Seq(0))),
-            (StartFrom::New, _) => Ok(None),
+            (StartFrom::All, _) => Ok(Part::Place(pattern.clone(), Seq(0))),
+            (StartFrom::New, _) => Ok(Part::Head(head)),
             (StartFrom::Time(since), _) if !pattern.is_exact() => Err(Read::Since { since }),
-            (StartFrom::Last | StartFrom::Offset(_) | StartFrom::Time(_), None) => Ok(Some(head)),
+            (StartFrom::Last | StartFrom::Offset(_) | StartFrom::Time(_), None) => {
+                Ok(Part::Place(pattern.clone(), head))
+            }
             (StartFrom::Last, Some((epoch, last))) => {
                 Err(Read::Offset { topic, epoch, after: last.saturating_sub(1), limit, bytes })
             }
@@ -92,7 +97,7 @@ impl Hydrogen {
             (StartFrom::Time(since), Some((epoch, _))) => Err(Read::Time { topic, epoch, since, limit, bytes }),
         };
         match place {
-            Ok(place) => self.part(reply, Part::Place(pattern, place), now, out),
+            Ok(part) => self.part(reply, part, now, out),
             Err(read) => drop(self.store.ask(Asked::Place { pattern, head, reply }, Op::Read(read), out)),
         }
     }
@@ -111,7 +116,7 @@ impl Hydrogen {
         let part = match result {
             Ok(Answer::Page(page)) => {
                 let place = page.records.first().map_or(head, |record| Seq(record.seq.0.saturating_sub(1)));
-                Part::Place(pattern, Some(place))
+                Part::Place(pattern, place)
             }
             Ok(_) => Part::Failed(Error::new(Code::Internal, "the store answered something else")),
             Err(error) => Part::Failed(error.error()),
@@ -138,11 +143,9 @@ impl Hydrogen {
 
     /// All owners of topics were told: now the home.
     pub(in super::super) fn go_on_making(&mut self, ticket: u64, making: Making, now: Now, out: &mut Outbox<Peer>) {
-        let Making { mut make, places, answer, .. } = making;
+        let Making { mut make, places, head, granting, .. } = making;
         for wanted in &mut make.wanted {
-            if let Some(place) = places.get(&wanted.pattern) {
-                wanted.place = Place::Behind(*place);
-            }
+            wanted.place = places.get(&wanted.pattern).map_or(Place::New(head), |place| Place::Behind(*place));
         }
         let (key, conn) = (make.key.clone(), make.conn);
         let Some(session) = self.sessions.of_mut(conn) else {
@@ -152,7 +155,7 @@ impl Hydrogen {
         session.join(key.clone(), &patterns);
         // Whoever is told of a session that holds a subscription finds it after a crash.
         let is_saved = self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
-        let kind = Kind::Started { data: answer, id: key.id(), conn, lost: BTreeSet::new() };
+        let kind = Kind::Started { granting: Box::new(granting), id: key.id(), conn };
         if let Some(command) = self.pending.of_mut(ticket) {
             command.gather = Some(Gather::new(1 + usize::from(is_saved), kind));
         }
@@ -188,6 +191,7 @@ impl Hydrogen {
         if is_new {
             self.counters.inc(Metric::CONSUMERS_MADE);
             self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.wall);
+            self.ensure_sweep(now.mono);
         }
         let Some(held) = self.consumers.of_mut(id) else { return };
         let mut is_changed = is_new || held.lane != lane;
@@ -205,7 +209,7 @@ impl Hydrogen {
                 continue;
             }
             let since = match place {
-                Place::New => head,
+                Place::New(seq) => seq.max(head),
                 Place::Behind(seq) => seq.min(head),
             };
             is_changed |= held.consumer.select(Selector { pattern, filter, since });
@@ -214,11 +218,13 @@ impl Hydrogen {
         held.unattended = None;
         let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
         if !is_changed {
-            if !lost.is_empty() {
+            let is_told = !lost.is_empty();
+            let joined = held.joined(lost);
+            if is_told {
                 self.consumers.mark_dirty(id);
                 self.arm_save(now);
             }
-            return self.part(reply, Part::Joined(lost), now, out);
+            return self.part(reply, Part::Joined(joined), now, out);
         }
         let definition = held.definition();
         let (key, value) = (key.to_string(), definition.encode());
@@ -234,7 +240,7 @@ impl Hydrogen {
             return Some(trouble);
         }
         let is_durable = matches!(key, ConsumerKey::Durable { .. });
-        let most = self.settings.delivery.durables_max.div_ceil(self.workers);
+        let most = HydrogenSettings::share(self.settings.delivery.durables_max, self.workers);
         (is_durable && self.consumers.durables() >= most)
             .then(|| Error::new(Code::TooLarge, "the server has as many durable subscriptions as it may"))
     }
@@ -248,7 +254,10 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) {
         let part = match result {
-            Ok(()) => Part::Joined(saving.lost),
+            Ok(()) => match self.consumers.of(saving.id) {
+                Some(held) => Part::Joined(held.joined(saving.lost)),
+                None => Part::Failed(Error::new(Code::NotFound, "the subscription was ended meanwhile")),
+            },
             Err(error) => {
                 if saving.is_new {
                     self.drop_consumer(saving.id, now, out);

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
+use super::gather::Joined;
 use crate::base::{Mono, Wall};
 use crate::engine::delivery::Consumer;
 use crate::engine::outbound::{Lane, Overflow};
@@ -141,6 +142,13 @@ impl Consumers {
 }
 
 impl Held {
+    /// What whoever joins is told.
+    pub(super) fn joined(&self, lost: Vec<Arc<str>>) -> Joined {
+        let settings = self.consumer.settings();
+        let (window, ack_timeout_ms) = (settings.window, settings.ack_timeout.as_millis() as u64);
+        Joined { lost, window, ack_timeout_ms }
+    }
+
     /// How its events go out: the window bounds them, so that none is ever dropped.
     pub(super) fn flags(&self) -> TargetFlags {
         TargetFlags::new(self.lane, Overflow::Disconnect, false)

@@ -52,7 +52,7 @@ impl Hydrogen {
                 match self.dedup.begin(key, reply, now.wall) {
                     Seen::New => {}
                     Seen::Waits => return Ok(None),
-                    Seen::Answered(epoch, offset) => return Ok(Some(repeated(epoch, offset))),
+                    Seen::Answered(epoch, offset, receivers) => return Ok(Some(repeated(epoch, offset, receivers))),
                     Seen::Refused => return Err(Error::new(Code::Conflict, "too many repeats of this publish wait")),
                 }
             }
@@ -130,6 +130,7 @@ impl Hydrogen {
             let epoch = Epoch::new(self.random.next_u64());
             self.topics.restore(topic, epoch, 0, now.mono)?;
             self.logs.begin(topic, epoch, level == Level::Memory);
+            self.ensure_sweep(now.mono);
         }
         let Some(log) = self.logs.of(topic) else {
             return Err(Error::new(Code::Internal, "a log that was begun is not there"));
@@ -169,10 +170,8 @@ impl Hydrogen {
     }
 }
 
-/// The answer to a publish that was answered before.
-fn repeated(epoch: Epoch, offset: u64) -> Box<str> {
-    format!(
-        "{{\"event\":\"{epoch}-{offset}\",\"offset\":{offset},\"receivers\":0,\"level\":\"disk\",\"duplicate\":true}}"
-    )
-    .into()
+/// The answer to a publish that was answered before: the same, but that it says so.
+fn repeated(epoch: Epoch, offset: u64, receivers: usize) -> Box<str> {
+    let head = format!("{{\"event\":\"{epoch}-{offset}\",\"offset\":{offset}");
+    format!("{head},\"receivers\":{receivers},\"level\":\"disk\",\"duplicate\":true}}").into()
 }

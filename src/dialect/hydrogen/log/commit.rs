@@ -87,7 +87,7 @@ impl Hydrogen {
             self.counters.record_ns(Metric::PUBLISH_NS, wait);
             let text = answer(append.stamp, receivers, Level::Disk);
             if let Some(key) = append.dedup {
-                for repeat in self.dedup.answered(key, append.stamp.epoch, append.stamp.offset, now.wall) {
+                for repeat in self.dedup.answered(key, (append.stamp.epoch, append.stamp.offset, receivers), now.wall) {
                     self.reply(repeat, Ok(text.clone()), now, out);
                 }
             }
@@ -113,6 +113,7 @@ impl Hydrogen {
             Asked::History(ask) => self.on_history(*ask, result, now, out),
             Asked::Behind(consumer) => self.on_behind(consumer, result, now, out),
             Asked::Again(consumer) => self.on_again(consumer, result, now, out),
+            Asked::Replay(replay) => self.on_replay(*replay, result, now, out),
             Asked::Place { pattern, head, reply } => self.on_place(pattern, head, reply, result, now, out),
             Asked::Made(saving) => self.on_made(*saving, error_of(result), now, out),
             Asked::Saved { ticket } => {

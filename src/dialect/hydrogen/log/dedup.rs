@@ -19,8 +19,8 @@ use crate::engine::topic::Epoch;
 pub(in super::super) enum Before {
     /// It is on its way to the disk; those who repeated it meanwhile.
     UnderWay(Vec<Reply>),
-    /// It was answered: its place.
-    Answered(Epoch, u64),
+    /// It was answered: its place, and how many got it.
+    Answered(Epoch, u64, usize),
 }
 
 /// Commands that may wait for one publish that is on its way.
@@ -43,7 +43,7 @@ pub(super) enum Seen {
     /// The same is on its way; the reply was kept for its answer.
     Waits,
     /// It was answered before.
-    Answered(Epoch, u64),
+    Answered(Epoch, u64, usize),
     /// Too many repeats of one publish wait already.
     Refused,
 }
@@ -67,7 +67,8 @@ impl Dedup {
 
     /// An id comes back after a restart.
     pub(in super::super) fn restore(&mut self, key: DedupKey, epoch: Epoch, offset: u64, at: Wall) {
-        self.answered(key, epoch, offset, at);
+        // How many got it is not kept.
+        self.answered(key, (epoch, offset, 0), at);
     }
 
     pub(in super::super) fn is_on(&self) -> bool {
@@ -82,7 +83,7 @@ impl Dedup {
                 self.by_key.insert(key, Before::UnderWay(Vec::new()));
                 Seen::New
             }
-            Some(Before::Answered(epoch, offset)) => Seen::Answered(*epoch, *offset),
+            Some(Before::Answered(epoch, offset, receivers)) => Seen::Answered(*epoch, *offset, *receivers),
             Some(Before::UnderWay(waiting)) if waiting.len() < REPEATS_MAX => {
                 waiting.push(reply);
                 Seen::Waits
@@ -92,8 +93,13 @@ impl Dedup {
     }
 
     /// The publish is on the disk. Returns who waits for the same.
-    pub(super) fn answered(&mut self, key: DedupKey, epoch: Epoch, offset: u64, now: Wall) -> Vec<Reply> {
-        let before = self.by_key.insert(key, Before::Answered(epoch, offset));
+    pub(super) fn answered(
+        &mut self,
+        key: DedupKey,
+        (epoch, offset, receivers): (Epoch, u64, usize),
+        now: Wall,
+    ) -> Vec<Reply> {
+        let before = self.by_key.insert(key, Before::Answered(epoch, offset, receivers));
         if !matches!(before, Some(Before::Answered(..))) {
             self.answered.push_back((now, key));
         }
@@ -144,8 +150,8 @@ mod tests {
         assert_eq!(dedup.begin(key, Reply::Own(1), Wall(0)), Seen::New);
         assert_eq!(dedup.begin(key, Reply::Own(2), Wall(0)), Seen::Waits);
         let epoch = Epoch::new(7);
-        assert_eq!(dedup.answered(key, epoch, 3, Wall(1)), [Reply::Own(2)]);
-        assert_eq!(dedup.begin(key, Reply::Own(3), Wall(10_001)), Seen::Answered(epoch, 3));
+        assert_eq!(dedup.answered(key, (epoch, 3, 7), Wall(1)), [Reply::Own(2)]);
+        assert_eq!(dedup.begin(key, Reply::Own(3), Wall(10_001)), Seen::Answered(epoch, 3, 7));
         assert_eq!(dedup.begin(key, Reply::Own(4), Wall(10_002)), Seen::New);
     }
 
@@ -164,7 +170,7 @@ mod tests {
         for id in ["1", "2", "3"] {
             let key = Dedup::key("me", "a.b", id);
             dedup.begin(key, Reply::Own(1), Wall(0));
-            dedup.answered(key, Epoch::new(1), 1, Wall(0));
+            dedup.answered(key, (Epoch::new(1), 1, 0), Wall(0));
         }
         assert_eq!(dedup.begin(Dedup::key("me", "a.b", "1"), Reply::Own(1), Wall(0)), Seen::New);
         assert_ne!(dedup.begin(Dedup::key("me", "a.b", "3"), Reply::Own(1), Wall(0)), Seen::New);

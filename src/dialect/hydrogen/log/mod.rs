@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::base::Wall;
 use crate::engine::store::{Image, LogHead};
-use crate::engine::topic::{Epoch, Seeded};
+use crate::engine::topic::{Epoch, Pattern, Seeded};
 
 /// What is known of a topic's log.
 #[derive(Debug)]
@@ -226,6 +226,15 @@ impl Logs {
             });
         }
         self.sorted.insert(topic, ());
+    }
+
+    /// Topics under a pattern that have a log, up to `limit`.
+    pub(super) fn matching(&self, pattern: &Pattern, limit: usize) -> Vec<Arc<str>> {
+        if pattern.is_exact() {
+            let topic = self.sorted.get_key_value(pattern.as_str());
+            return topic.map(|(topic, ())| topic.clone()).into_iter().collect();
+        }
+        self.sorted.keys().filter(|topic| pattern.matches(topic)).take(limit).cloned().collect()
     }
 
     /// The older logs of a topic that still hold events.

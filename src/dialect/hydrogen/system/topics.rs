@@ -23,7 +23,7 @@ pub(super) fn subscribe(call: &Call<'_>, session: &mut dyn Session) -> Result<Ou
     let data = call.data;
     let patterns = patterns(data)?;
     let guaranteed = guaranteed(data)?;
-    let from = from(data, &patterns, guaranteed.is_some())?;
+    let from = from(data, &patterns)?;
     let overflow = match text(data, "overflow")?.as_deref() {
         None | Some("disconnect") => Overflow::Disconnect,
         Some("drop_oldest") => Overflow::DropOldest,
@@ -89,34 +89,21 @@ fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-fn from(data: Raw<'_>, patterns: &[Pattern], is_guaranteed: bool) -> Result<StartFrom, Error> {
+fn from(data: Raw<'_>, patterns: &[Pattern]) -> Result<StartFrom, Error> {
     let Some(from) = data.member("from").filter(|from| !from.is_null()) else { return Ok(StartFrom::New) };
-    let behind = |from: StartFrom| {
-        if is_guaranteed {
-            Ok(from)
-        } else {
-            Err(bad("data.from: to begin in the past, a subscription needs \"guarantee\":\"at_least_once\""))
-        }
-    };
+    let wrong = || bad("data.from: \"new\", \"last\", \"all\", an offset or a time");
     match from.as_str().as_deref() {
         Some("new") => return Ok(StartFrom::New),
-        Some("last") if is_guaranteed && !patterns.iter().all(Pattern::is_exact) => {
-            return Err(bad("data.from: a guaranteed subscription has a last event only of exact topics"));
-        }
         Some("last") => return Ok(StartFrom::Last),
-        Some("all") => return behind(StartFrom::All),
-        Some(text) => {
-            let time = crate::base::Wall::parse(text);
-            let time = time.ok_or_else(|| bad("data.from: \"new\", \"last\", \"all\", an offset or a time"))?;
-            return behind(StartFrom::Time(time));
-        }
+        Some("all") => return Ok(StartFrom::All),
+        Some(text) => return crate::base::Wall::parse(text).map(StartFrom::Time).ok_or_else(wrong),
         None => {}
     }
-    let offset = from.as_u64().ok_or_else(|| bad("data.from: \"new\", \"last\", \"all\", an offset or a time"))?;
+    let offset = from.as_u64().ok_or_else(wrong)?;
     if patterns.len() != 1 || !patterns[0].is_exact() {
         return Err(bad("data.from: an offset belongs to one topic"));
     }
-    behind(StartFrom::Offset(offset))
+    Ok(StartFrom::Offset(offset))
 }
 
 /// What `guarantee` says; `None` if it says nothing.
