@@ -70,6 +70,7 @@ impl Making {
 pub(super) struct Saving {
     pub id: ConsumerId,
     pub conn: ConnId,
-    pub is_new: bool,
+    /// The connection was no member before.
+    pub joins: bool,
     pub reply: Reply,
 }

@@ -197,16 +197,18 @@ impl Hydrogen {
             };
             is_changed |= held.consumer.select(Selector { pattern, filter, since });
         }
-        held.consumer.attach(conn);
+        let joins = held.consumer.attach(conn);
         held.unattended = None;
-        if !is_changed {
+        // What is on its way to the disk, or did not get there, is not answered for yet.
+        if !is_changed && held.writing.is_written() {
             return self.part(reply, Part::Done, now, out);
         }
+        held.writing.begin();
         let definition = held.definition();
         let (key, value) = (key.to_string(), definition.encode());
         // The cursor first: if it comes alone, the old patterns go on from where they were.
         self.save_cursor(id, Level::Memory, out);
-        let saving = Saving { id, conn, is_new, reply };
+        let saving = Saving { id, conn, joins, reply };
         let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Disk };
         self.store.ask(Asked::Made(Box::new(saving)), Op::Write(write), out);
     }
@@ -229,18 +231,19 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let part = match result {
-            Ok(()) => Part::Done,
-            Err(error) => {
-                if saving.is_new {
-                    self.drop_consumer(saving.id, now, out);
-                } else if let Some(held) = self.consumers.of_mut(saving.id) {
-                    held.consumer.detach(saving.conn, now);
-                }
-                Part::Failed(error)
+        let mut is_void = false;
+        if let Some(held) = self.consumers.of_mut(saving.id) {
+            held.writing.end(result.is_ok());
+            // Who was a member before stays one: what it has goes on.
+            if result.is_err() && saving.joins {
+                held.consumer.detach(saving.conn, now);
             }
-        };
-        self.part(saving.reply, part, now, out);
+            is_void = held.writing.is_void();
+        }
+        if is_void {
+            self.drop_consumer(saving.id, now, out);
+        }
+        self.part(saving.reply, result.map_or_else(Part::Failed, |()| Part::Done), now, out);
     }
 
     /// The client was answered: its events may come.

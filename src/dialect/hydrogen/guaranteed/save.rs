@@ -9,7 +9,7 @@ use super::super::asked::Asked;
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
-use super::Held;
+use super::{Held, Writing};
 use crate::base::{Metric, Now};
 use crate::engine::delivery::{Consumer, Cursor, Selector};
 use crate::engine::store::{Level, Op, Seq, Table, Write};
@@ -103,7 +103,7 @@ impl Hydrogen {
         let cursor = cursor.unwrap_or(&fresh);
         let consumer = Consumer::restore(settings, selectors, cursor, self.store.head, now.mono);
         self.counters.inc(Metric::CONSUMERS_MADE);
-        self.consumers.insert(id, key, consumer, now.wall);
+        self.consumers.insert(id, key, consumer, now.wall).writing = Writing::stored();
     }
 
     pub(in super::super) fn arm_save(&mut self, now: Now) {
