@@ -1,6 +1,6 @@
 //! The sessions that are kept at their home while their first connection does not hold them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::record::SessionRecord;
@@ -29,9 +29,12 @@ pub(super) struct Parked {
     pub holder: Option<(ConnId, WorkerId)>,
     /// When it is forgotten, if nobody holds it.
     pub expires: Option<Mono>,
-    /// Who gets it when its holder has let go.
-    pub waiting: Option<ResumeAsk>,
+    /// Who gets it when its holder has let go, one after the other.
+    pub waiting: VecDeque<ResumeAsk>,
 }
+
+/// Connections that may wait for one session.
+pub(super) const WAITING_MAX: usize = 8;
 
 /// The sessions that are kept at this worker.
 #[derive(Debug, Default)]
@@ -49,7 +52,7 @@ impl Kept {
         let id = record.id.clone();
         self.forget_expiry(&id);
         self.expiring.insert((expires, id.clone()));
-        let waiting = self.by_id.get_mut(&id).and_then(|parked| parked.waiting.take());
+        let waiting = self.by_id.get_mut(&id).map(|parked| std::mem::take(&mut parked.waiting)).unwrap_or_default();
         self.by_id.insert(id, Parked { record, holder: None, expires: Some(expires), waiting });
     }
 
@@ -59,9 +62,9 @@ impl Kept {
         }
     }
 
-    pub(super) fn remove(&mut self, id: &str) -> Option<SessionRecord> {
+    pub(super) fn remove(&mut self, id: &str) -> Option<Parked> {
         self.forget_expiry(id);
-        self.by_id.remove(id).map(|parked| parked.record)
+        self.by_id.remove(id)
     }
 
     /// The one that is forgotten first.

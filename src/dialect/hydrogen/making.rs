@@ -111,7 +111,8 @@ impl Granting {
 pub(super) struct Saving {
     pub id: ConsumerId,
     pub conn: ConnId,
-    pub is_new: bool,
+    /// The connection was no member before.
+    pub joins: bool,
     /// Topics of which it lost events before.
     pub lost: Vec<Arc<str>>,
     pub reply: Reply,

@@ -24,6 +24,8 @@ pub(super) struct Command {
     pub gather: Option<Gather>,
     /// Its answer is the bare object of older clients.
     pub is_older: bool,
+    /// It is no command, but a session that is resumed in the handshake.
+    pub is_handshake: bool,
 }
 
 /// Commands by ticket.
@@ -75,13 +77,18 @@ impl Hydrogen {
             deadline: now.mono.after(self.settings.command_timeout),
             gather: None,
             is_older: false,
+            is_handshake: false,
         })
     }
 
     /// Enters a session that is resumed in the handshake: there is no command to answer.
     pub(super) fn defer_resume(&mut self, conn: ConnId, now: Now) -> u64 {
         let meta = Meta { conn, id: "", channel: "system", action: "resume", read_at: now.mono };
-        self.defer(meta, now)
+        let ticket = self.defer(meta, now);
+        if let Some(command) = self.pending.of_mut(ticket) {
+            command.is_handshake = true;
+        }
+        ticket
     }
 
     /// Enters an older client's status request.

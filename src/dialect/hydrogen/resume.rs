@@ -15,7 +15,7 @@ use super::asked::Asked;
 use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
 use super::gather::{Gather, Joined, Kind, Part, Restored};
 use super::guaranteed::AckOf;
-use super::kept::ResumeAsk;
+use super::kept::{ResumeAsk, WAITING_MAX};
 use super::record::{SessionRecord, hash_of};
 use super::reply_to::Reply;
 use super::session::{Resuming, Session};
@@ -84,17 +84,27 @@ impl Hydrogen {
             return;
         }
         if let Some((holder, worker)) = parked.holder {
-            if let Some(before) = parked.waiting.replace(ask) {
-                let error = Error::new(Code::Conflict, "another connection resumed the session meanwhile");
-                out.peers.push((before.worker, Peer::Resumed { conn: before.conn, result: Err(error) }));
+            if parked.waiting.len() >= WAITING_MAX
+                && let Some(oldest) = parked.waiting.pop_front()
+            {
+                let error = Error::new(Code::Conflict, "other connections resumed the session meanwhile");
+                out.peers.push((oldest.worker, Peer::Resumed { conn: oldest.conn, result: Err(error) }));
             }
-            out.peers.push((worker, Peer::Surrender { conn: holder }));
+            // The one that waits first has asked its holder already.
+            if parked.waiting.is_empty() {
+                out.peers.push((worker, Peer::Surrender { conn: holder }));
+            }
+            parked.waiting.push_back(ask);
             return;
         }
         parked.holder = Some((ask.conn, ask.worker));
-        let record = parked.record.clone();
+        let (record, is_wanted) = (parked.record.clone(), !parked.waiting.is_empty());
         self.kept.forget_expiry(&ask.session);
         out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Ok(Box::new(record)) }));
+        // Of several the last one keeps it, since a connection that is given up may have asked, too.
+        if is_wanted {
+            out.peers.push((ask.worker, Peer::Surrender { conn: ask.conn }));
+        }
     }
 
     /// A session's connection loses it to another.
@@ -122,7 +132,7 @@ impl Hydrogen {
             let Some(oldest) = self.kept.oldest() else { break };
             self.end_session(&oldest, now, out);
         }
-        if let Some(ask) = self.kept.by_id.get_mut(&id).and_then(|parked| parked.waiting.take()) {
+        if let Some(ask) = self.kept.by_id.get_mut(&id).and_then(|parked| parked.waiting.pop_front()) {
             self.on_resume(ask, now, out);
         }
     }
@@ -136,8 +146,9 @@ impl Hydrogen {
     }
 
     fn end_session(&mut self, id: &str, now: Now, out: &mut Outbox<Peer>) {
-        if self.kept.remove(id).is_none() {
-            return;
+        let Some(parked) = self.kept.remove(id) else { return };
+        for ask in parked.waiting {
+            out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
         }
         self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
         let write = Write::Delete { table: Table::Sessions, key: id.into(), level: Level::Memory };
@@ -311,6 +322,30 @@ impl Hydrogen {
                 self.tell_session(conn, now, out);
             }
         }
+        self.release_held(conn, now, out);
+    }
+
+    /// A command is over before it was answered. If it is one that resumes a session, nobody knows
+    /// how much of that is restored: the connection ends, and the session can be resumed again.
+    pub(super) fn give_up(&mut self, ticket: u64, error: Error, now: Now, out: &mut Outbox<Peer>) {
+        let Some(command) = self.pending.of_mut(ticket) else { return };
+        let (conn, is_handshake) = (command.conn, command.is_handshake);
+        let resuming = self.sessions.of_mut(conn).and_then(|session| {
+            let own = session.resuming.as_ref().map(|resuming| resuming.ticket);
+            session.resuming.take_if(|_| is_handshake || own == Some(Some(ticket)))
+        });
+        if is_handshake {
+            self.undefer(ticket);
+        } else {
+            self.finish(ticket, Err(error), now, out);
+        }
+        if resuming.is_none() {
+            return;
+        }
+        if is_handshake {
+            out.order(conn, Order::Ready { conn });
+        }
+        self.shut_out(conn, Reason::Internal, "the session could not be resumed in time", now, out);
         self.release_held(conn, now, out);
     }
 

@@ -80,7 +80,7 @@ impl Hydrogen {
     pub fn on_timeout(&mut self, now: Now, out: &mut Outbox<Peer>) {
         while let Some(ticket) = self.pending.overdue(now.mono) {
             let error = Error::new(Code::Timeout, "the command was not answered in time");
-            self.finish(ticket, Err(error), now, out);
+            self.give_up(ticket, error, now, out);
         }
         while let Some(timer) = self.timers.pop_due(now.mono) {
             match timer {
@@ -95,7 +95,7 @@ impl Hydrogen {
                 }
                 Timer::Drain => {
                     for ticket in self.pending.tickets() {
-                        self.finish(ticket, Err(Error::new(Code::Draining, "the server is stopping")), now, out);
+                        self.give_up(ticket, Error::new(Code::Draining, "the server is stopping"), now, out);
                     }
                 }
                 Timer::Save => self.save_dirty(now, out),

@@ -214,10 +214,11 @@ impl Hydrogen {
             };
             is_changed |= held.consumer.select(Selector { pattern, filter, since });
         }
-        held.consumer.attach(conn);
+        let joins = held.consumer.attach(conn);
         held.unattended = None;
         let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
-        if !is_changed {
+        // What is on its way to the disk, or did not get there, is not answered for yet.
+        if !is_changed && held.writing.is_written() {
             let is_told = !lost.is_empty();
             let joined = held.joined(lost);
             if is_told {
@@ -226,11 +227,12 @@ impl Hydrogen {
             }
             return self.part(reply, Part::Joined(joined), now, out);
         }
+        held.writing.begin();
         let definition = held.definition();
         let (key, value) = (key.to_string(), definition.encode());
         // The cursor first: if it comes alone, the old patterns go on from where they were.
         self.save_cursor(id, Level::Memory, out);
-        let saving = Saving { id, conn, is_new, lost, reply };
+        let saving = Saving { id, conn, joins, lost, reply };
         let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Disk };
         self.store.ask(Asked::Made(Box::new(saving)), Op::Write(write), out);
     }
@@ -253,19 +255,22 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let part = match result {
-            Ok(()) => match self.consumers.of(saving.id) {
-                Some(held) => Part::Joined(held.joined(saving.lost)),
-                None => Part::Failed(Error::new(Code::NotFound, "the subscription was ended meanwhile")),
-            },
-            Err(error) => {
-                if saving.is_new {
-                    self.drop_consumer(saving.id, now, out);
-                } else if let Some(held) = self.consumers.of_mut(saving.id) {
-                    held.consumer.detach(saving.conn, now);
-                }
-                Part::Failed(error)
+        let mut is_void = false;
+        if let Some(held) = self.consumers.of_mut(saving.id) {
+            held.writing.end(result.is_ok());
+            // Who was a member before stays one: what it has goes on.
+            if result.is_err() && saving.joins {
+                held.consumer.detach(saving.conn, now);
             }
+            is_void = held.writing.is_void();
+        }
+        if is_void {
+            self.drop_consumer(saving.id, now, out);
+        }
+        let part = match (result, self.consumers.of(saving.id)) {
+            (Err(error), _) => Part::Failed(error),
+            (Ok(()), Some(held)) => Part::Joined(held.joined(saving.lost)),
+            (Ok(()), None) => Part::Failed(Error::new(Code::NotFound, "the subscription was ended meanwhile")),
         };
         self.part(saving.reply, part, now, out);
     }

@@ -39,6 +39,8 @@ pub(super) struct Held {
     pub lane: Lane,
     /// When its deadline is armed.
     pub armed: Option<Mono>,
+    /// How far it is written down itself.
+    pub writing: Writing,
     /// Its cursor is on its way to the store.
     pub is_saving: bool,
     /// Topics of which it lost events, until its client is told.
@@ -49,6 +51,43 @@ pub(super) struct Held {
     pub fetching: (usize, Vec<Record>),
     /// Since when it has no members.
     pub unattended: Option<Wall>,
+}
+
+/// Whether a consumer is in the store as it is here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Writing {
+    under_way: u32,
+    /// The last one to end failed, or none has ended yet.
+    is_behind: bool,
+    /// Some form of it is in the store.
+    is_stored: bool,
+}
+
+impl Writing {
+    /// It comes from the store.
+    pub fn stored() -> Writing {
+        Writing { is_stored: true, ..Writing::default() }
+    }
+
+    pub fn begin(&mut self) {
+        self.under_way += 1;
+        self.is_behind = true;
+    }
+
+    pub fn end(&mut self, is_done: bool) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.is_stored |= is_done;
+        self.is_behind &= !(is_done && self.under_way == 0);
+    }
+
+    pub fn is_written(self) -> bool {
+        !self.is_behind
+    }
+
+    /// Nothing of it is in the store, nor on its way there.
+    pub fn is_void(self) -> bool {
+        !self.is_stored && self.under_way == 0
+    }
 }
 
 /// The consumers of one worker.
@@ -79,6 +118,7 @@ impl Consumers {
             consumer,
             lane: Lane::Events,
             armed: None,
+            writing: Writing::default(),
             is_saving: false,
             lost: BTreeSet::new(),
             letters: 0,

@@ -9,7 +9,7 @@ use super::super::asked::Asked;
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
-use super::Held;
+use super::{Held, Writing};
 use crate::base::{Metric, Now};
 use crate::engine::delivery::{Consumer, Cursor, Selector};
 use crate::engine::outbound::Lane;
@@ -120,6 +120,7 @@ impl Hydrogen {
         let consumer = Consumer::restore(settings, selectors, &progress.cursor, self.store.head, now.mono);
         self.counters.inc(Metric::CONSUMERS_MADE);
         let held = self.consumers.insert(id, key, consumer, now.wall);
+        held.writing = Writing::stored();
         held.lost = progress.lost.iter().map(|topic| topic.as_str().into()).collect();
         held.lane = if definition.bulk { Lane::Bulk } else { Lane::Events };
     }

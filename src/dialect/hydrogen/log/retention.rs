@@ -136,7 +136,8 @@ impl Hydrogen {
             if let Some(trimmed) = trimmed {
                 older.first = trimmed.first;
                 older.first_time = trimmed.first_time;
-                if older.first > older.last {
+                // What never got to the store is not known there.
+                if older.first == 0 || older.first > older.last {
                     self.logs.older.swap_remove(place);
                 }
             }
