@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,8 +19,10 @@ pub struct Gone;
 
 pub struct Client {
     socket: WebSocket<TcpStream>,
-    calls: u64,
 }
+
+/// Commands of all clients: a publish whose id was used before is a repeat.
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 impl Client {
     pub fn connect(address: SocketAddr, token: &str) -> Result<Client, Gone> {
@@ -33,7 +36,7 @@ impl Client {
             .with_header("Authorization", format!("Key {token}"));
         let config = WebSocketConfig::default().read_buffer_size(16 * 1024);
         let (socket, _) = tungstenite::client::client_with_config(request, stream, Some(config)).map_err(|_| Gone)?;
-        Ok(Client { socket, calls: 0 })
+        Ok(Client { socket })
     }
 
     /// Sends a message.
@@ -65,8 +68,7 @@ impl Client {
 
     /// Sends a command and waits for its response; what else comes is given to `other`.
     pub fn call(&mut self, action: &str, data: &Value, mut other: impl FnMut(Value)) -> Result<Value, Gone> {
-        self.calls += 1;
-        let id = format!("call-{}", self.calls);
+        let id = format!("call-{}", CALLS.fetch_add(1, Ordering::Relaxed) + 1);
         self.command(&id, action, data)?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! The real server, killed, cut from its power, and with its files damaged. What these runs do and
+//! The real server, killed, cut from its power, with its disk in trouble, and its files damaged. What these runs do and
 //! what they hold the server to stands in `docs/reliability.md`.
 //!
 //! `HYDROGEN_CHAOS_ROUNDS=n` kills so many times, `HYDROGEN_POWERCUT_ROUNDS=n` cuts the power so
@@ -17,6 +17,7 @@ mod program;
 mod publisher;
 mod subscriber;
 mod trace;
+mod trouble;
 mod world;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,7 +3,7 @@
 
 mod disk;
 mod log;
-mod shim;
+pub mod shim;
 #[cfg(test)]
 mod tests;
 

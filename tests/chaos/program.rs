@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::dice::Dice;
 
@@ -31,7 +31,14 @@ impl Home {
     pub fn new(folder: &Path, dice: &mut Dice) -> Home {
         let home = Home { folder: folder.to_owned(), address: free_address(dice) };
         fs::create_dir_all(home.data()).unwrap();
-        let config = json!({
+        home.configure(&json!({}));
+        home
+    }
+
+    /// Writes its configuration, with these sections besides. It counts from the next start.
+    pub fn configure(&self, sections: &Value) {
+        let (home, folder) = (self, &self.folder);
+        let mut config = json!({
             "DataDir": home.data(),
             "WebSocketServer": {"Port": home.address.port(), "ThreadPoolSize": 2},
             "RateLimit": {"HandshakeFailures": 0},
@@ -39,8 +46,10 @@ impl Home {
             "Shutdown": {"DrainTimeout": 3, "ReconnectSpread": 0},
             "Logging": {"Level": "info", "File": folder.join("log")},
         });
+        for (name, section) in sections.as_object().into_iter().flatten() {
+            config[name] = section.clone();
+        }
         fs::write(home.config(), config.to_string()).unwrap();
-        home
     }
 
     pub fn data(&self) -> PathBuf {
@@ -132,6 +141,20 @@ impl Program {
         assert_eq!(self.0.try_wait().unwrap(), None, "the server ended by itself");
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    /// Waits until it was ended from elsewhere, as `kill -9` does.
+    pub fn wait_killed(&mut self) {
+        use std::os::unix::process::ExitStatusExt as _;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                assert_eq!(status.signal(), Some(9), "the server ended by itself: {status}");
+                return;
+            }
+            assert!(Instant::now() < deadline, "the server was not killed");
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Has it stop in order.

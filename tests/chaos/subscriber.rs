@@ -146,7 +146,7 @@ impl<'a> Subscriber<'a> {
 
     fn on_message(&mut self, talk: &mut Talk, message: &Value) -> Result<(), Gone> {
         match (message["type"].as_str(), message["id"].as_str()) {
-            (Some("response"), Some("subscribe")) => self.on_subscribed(talk, message),
+            (Some("response"), Some("subscribe")) => return self.on_subscribed(talk, message),
             (Some("response"), Some("resume")) => return self.on_resumed(talk, message),
             (Some("response"), Some(id)) => match id.strip_prefix("p-").and_then(|ping| ping.parse().ok()) {
                 Some(ping) => self.note(talk, What::Confirmed { ping }),
@@ -172,7 +172,7 @@ impl<'a> Subscriber<'a> {
         Ok(())
     }
 
-    fn on_subscribed(&mut self, talk: &Talk, message: &Value) {
+    fn on_subscribed(&mut self, talk: &Talk, message: &Value) -> Result<(), Gone> {
         let topics = message["data"]["topics"].as_array().map_or(&[] as &[Value], Vec::as_slice);
         let is_granted = topics.len() == self.subscription.topics.len()
             && topics.iter().all(|topic| topic["granted"] == true && topic["guarantee"] == "at_least_once");
@@ -181,9 +181,12 @@ impl<'a> Subscriber<'a> {
             if self.subscription.who == SESSION {
                 self.session = talk.session.clone();
             }
-        } else if message["error"]["retryable"] != true {
+        } else if message["error"]["retryable"] == true {
+            return Err(Gone);
+        } else {
             self.broken(talk, format!("not subscribed: {message}"));
         }
+        Ok(())
     }
 
     fn on_resumed(&mut self, talk: &mut Talk, message: &Value) -> Result<(), Gone> {

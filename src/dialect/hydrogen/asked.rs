@@ -176,8 +176,8 @@ impl StoreLink {
         self.trouble.is_some()
     }
 
-    /// Whether logs may be trimmed: also while the store is full, since that makes room.
-    pub(super) fn takes_trims(&self) -> bool {
+    /// Whether logs may be trimmed and cursors saved: also while the store is full.
+    pub(super) fn takes_upkeep(&self) -> bool {
         self.trouble.as_ref().is_none_or(|trouble| trouble.fault == StoreFault::Full)
     }
 

@@ -30,7 +30,8 @@ pub trait Backend: Send {
     /// `last`, the newest that was answered, and writes and syncs something to see that it can.
     /// Other changes of the group that failed may be there or not; their askers repeat them. It
     /// stays [`super::StoreFault::Full`] until there is room for more than the next event, so that it is
-    /// not well and full by turns; groups that only take away are committed all the same.
+    /// not well and full by turns; groups that only take away are committed all the same,
+    /// and cursors as long as they find room.
     fn reopen(&mut self, last: Seq) -> Result<(), StoreError>;
 
     /// Why it refuses everything until it is opened again, if it does.

@@ -98,7 +98,13 @@ impl Write {
         }
     }
 
-    /// Whether it only takes away: it is done while the store is full.
+    /// Whether it is done while the store is full: what takes away, and cursors, which take the
+    /// place of older ones, so that an ack is not forgotten because the store is full.
+    pub fn is_for_full(&self) -> bool {
+        self.makes_room() || matches!(self, Write::Put { table: Table::Cursors, .. })
+    }
+
+    /// Whether it only takes away.
     pub fn makes_room(&self) -> bool {
         match self {
             Write::Trim { .. } | Write::Delete { .. } => true,

@@ -28,6 +28,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SHIM "powercut"
+#include "../shim.h"
+
 enum kind { OPEN = 1, WRITE, TRUNCATE, SYNC, RENAME, UNLINK, MKDIR, SYNC_FOLDER, SYNC_ALL };
 
 struct head {
@@ -37,34 +40,16 @@ struct head {
 };
 
 #define MAGIC 0x54554350u
-#define DESCRIPTORS 65536
 
 static struct { unsigned char is_tracked, is_synced; uint64_t inode; } table[DESCRIPTORS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char folder[PATH_MAX];
-static size_t folder_bytes;
 static int log_fd = -1;
 static uint64_t records;
-
-/* The next definition of a function: the C library's. */
-#define REAL(name) ((__typeof__(&name))real(#name))
-static void *real(const char *name) {
-    void *found = dlsym(RTLD_NEXT, name);
-    if (!found) abort();
-    return found;
-}
-
-static void fatal(const char *what) {
-    fprintf(stderr, "powercut: %s cannot be followed\n", what);
-    abort();
-}
 
 __attribute__((constructor)) static void begin(void) {
     const char *root = getenv("HYDROGEN_POWERCUT_FOLDER"), *path = getenv("HYDROGEN_POWERCUT_LOG");
     if (!root || !path) return;
-    folder_bytes = strlen(root);
-    if (root[0] != '/' || folder_bytes >= sizeof folder) fatal("the folder's name");
-    memcpy(folder, root, folder_bytes + 1);
+    watch(root);
     int fd = REAL(openat)(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     /* Far from what the program counts on. */
     log_fd = fd < 0 ? -1 : REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 900);
@@ -83,31 +68,6 @@ static void record(enum kind kind, uint64_t inode, uint64_t a, uint64_t b, const
     if (REAL(writev)(log_fd, parts, 3) != all) fatal("a log that takes no more");
     records++;
     errno = kept;
-}
-
-/* Where a path leads, below the folder; NULL if elsewhere. */
-static const char *below(int dir, const char *path, char *full) {
-    if (log_fd < 0 || !path) return NULL;
-    if (path[0] == '/') {
-        if (snprintf(full, PATH_MAX, "%s", path) >= PATH_MAX) return NULL;
-    } else {
-        char base[PATH_MAX], link[64];
-        snprintf(link, sizeof link, dir == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", dir);
-        ssize_t bytes = readlink(link, base, sizeof base - 1);
-        if (bytes < 0) return NULL;
-        base[bytes] = 0;
-        if (snprintf(full, PATH_MAX, "%s/%s", base, path) >= PATH_MAX) return NULL;
-    }
-    if (strncmp(full, folder, folder_bytes) || (full[folder_bytes] && full[folder_bytes] != '/')) return NULL;
-    if (strstr(full, "/../") || strstr(full, "/./")) fatal(full);
-    const char *rest = full + folder_bytes;
-    while (*rest == '/') rest++;
-    return rest;
-}
-
-static int is_shared(const char *name) {
-    size_t bytes = strlen(name);
-    return bytes >= 4 && !strcmp(name + bytes - 4, "-shm");
 }
 
 static int is_tracked(int fd) { return log_fd >= 0 && fd >= 0 && fd < DESCRIPTORS && table[fd].is_tracked; }
@@ -135,15 +95,6 @@ static int open_any(int dir, const char *path, int flags, mode_t mode) {
     errno = kept;
     return fd;
 }
-
-#define MODE(flags, last)                                 \
-    mode_t mode = 0;                                      \
-    if ((flags) & (O_CREAT | O_TMPFILE)) {                \
-        va_list rest;                                     \
-        va_start(rest, last);                             \
-        mode = va_arg(rest, mode_t);                      \
-        va_end(rest);                                     \
-    }
 
 int open(const char *path, int flags, ...) { MODE(flags, flags) return open_any(AT_FDCWD, path, flags, mode); }
 int open64(const char *path, int flags, ...) { MODE(flags, flags) return open_any(AT_FDCWD, path, flags, mode); }

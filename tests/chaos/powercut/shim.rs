@@ -12,7 +12,7 @@ impl Shim {
     /// Builds it. Without a C compiler there is none, and what needs it cannot be tested.
     pub fn build(folder: &Path) -> Option<Shim> {
         let library = folder.join("powercut.so");
-        compile("shim.c", &library, &["-shared", "-fPIC"]).then_some(Shim { library })
+        compile("powercut/shim.c", &library, &["-shared", "-fPIC"]).then_some(Shim { library })
     }
 
     pub fn variables<'a>(&'a self, folder: &'a Path, log: &'a Path) -> [(&'static str, &'a Path); 3] {
@@ -20,9 +20,9 @@ impl Shim {
     }
 }
 
-/// Builds a C program or library of this folder. False if there is no compiler.
+/// Builds a C program or library of the folder `tests/chaos`. False if there is no compiler.
 pub fn compile(source: &str, to: &Path, options: &[&str]) -> bool {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/powercut").join(source);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos").join(source);
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(&compiler);
     command.args(options).args(["-O1", "-o"]).arg(to).arg(&source).args(["-ldl", "-lpthread"]);
@@ -32,7 +32,7 @@ pub fn compile(source: &str, to: &Path, options: &[&str]) -> bool {
             true
         }
         Err(error) => {
-            println!("\n*** skipped: no C compiler, so nothing is known about power cuts: {error}\n");
+            println!("\n*** skipped: no C compiler, so nothing is known about {}: {error}\n", source.display());
             false
         }
     }

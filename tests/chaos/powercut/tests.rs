@@ -111,7 +111,7 @@ fn probe(folder: &Path, arguments: &[&str]) -> Option<(Output, Vec<Record>)> {
     let folder = &folder.canonicalize().unwrap();
     let (program, log, watched) = (folder.join("probe"), folder.join("log"), folder.join("watched"));
     let shim = Shim::build(folder)?;
-    shim::compile("probe.c", &program, &[]).then_some(())?;
+    shim::compile("powercut/probe.c", &program, &[]).then_some(())?;
     fs::create_dir(&watched).unwrap();
     let mut command = Command::new(program);
     command.arg(&watched).args(arguments).envs(shim.variables(&watched, &log));

@@ -135,7 +135,7 @@ impl Hydrogen {
     /// Writes down what changed since the last time.
     pub(in super::super) fn save_dirty(&mut self, now: Now, out: &mut Outbox<Peer>) {
         self.consumers.is_save_armed = false;
-        if self.store.is_down() {
+        if !self.store.takes_upkeep() {
             // It is saved when the store is well again.
             return;
         }
@@ -147,8 +147,10 @@ impl Hydrogen {
             }
             self.save_cursor(id, Level::Memory, out);
         }
-        self.save_sessions(out);
-        self.save_retained(now, out);
+        if !self.store.is_down() {
+            self.save_sessions(out);
+            self.save_retained(now, out);
+        }
     }
 
     pub(super) fn save_cursor(&mut self, id: ConsumerId, level: Level, out: &mut Outbox<Peer>) {

@@ -7,7 +7,7 @@ use super::super::gather::Part;
 use super::super::publish::{Event, answer};
 use super::super::{Hydrogen, Peer};
 use crate::base::{Error, Metric, Now};
-use crate::engine::store::{Answer, Commit, Damage, Failure, Level, Record, StoreError, StoreEvent};
+use crate::engine::store::{Answer, Commit, Damage, Failure, Level, Record, StoreError, StoreEvent, StoreFault};
 use crate::engine::work::Outbox;
 
 impl Hydrogen {
@@ -38,8 +38,14 @@ impl Hydrogen {
                 self.counters.inc(Metric::STORE_DAMAGED.at(damage.kind()));
                 log::error!("the store is damaged, and what is damaged was set aside: {damage}");
             }
-            if let Damage::Events { topic, .. } = damage {
+            if let Damage::Events { topic, epoch, last, .. } = damage {
                 let topic: Arc<str> = (&**topic).into();
+                // A log that lost its end takes no more events.
+                if let Some(log) = self.logs.of_mut(&topic).filter(|log| log.epoch == *epoch)
+                    && *last >= log.committed
+                {
+                    log.is_sealed = true;
+                }
                 for id in self.interest.matching(&topic).iter() {
                     if let Some(held) = self.consumers.of_mut(*id) {
                         held.lose(&topic);
@@ -168,7 +174,8 @@ impl Hydrogen {
         topics.dedup();
         for topic in topics {
             let Some(log) = self.logs.of_mut(&topic) else { continue };
-            if log.pending_answered > 0 {
+            // What is refused does not follow what the store has; it would be refused again.
+            if log.pending_answered > 0 || failure.error.fault == StoreFault::Refused {
                 log.is_sealed = true;
             } else {
                 log.handed_out = log.committed;

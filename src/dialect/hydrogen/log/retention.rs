@@ -80,7 +80,7 @@ impl Hydrogen {
     /// Looks whether a log holds more than it may.
     pub(in super::super) fn trim_if_needed(&mut self, topic: &Arc<str>, now: Now, out: &mut Outbox<Peer>) {
         let Some(log) = self.logs.of_mut(topic) else { return };
-        if log.is_trimming || !self.store.takes_trims() {
+        if log.is_trimming || !self.store.takes_upkeep() {
             return;
         }
         let Some((through, before)) = excess(log, now.wall) else { return };
@@ -95,7 +95,7 @@ impl Hydrogen {
         for topic in self.logs.next_to_sweep(SWEEP_LOGS) {
             self.trim_if_needed(&topic, now, out);
         }
-        if !self.store.takes_trims() {
+        if !self.store.takes_upkeep() {
             return;
         }
         for older in self.logs.older.iter_mut().take(SWEEP_LOGS) {

@@ -9,7 +9,8 @@
 //!   WELL   -- commit failed -------> FAILED  term + 1, Failed to all, then Done to all that wait
 //!   WELL   -- refuses all ---------> FAILED  the same, without a commit
 //!   FAILED -- any change ----------> FAILED  Done with the error, at once; but while the failure is
-//!                                            that it is full, what takes away is committed
+//!                                            that it is full, what takes away is committed,
+//!                                            and cursors
 //!   FAILED -- fails otherwise -----> FAILED  term + 1, Failed to all
 //!   FAILED -- reopening failed ----> FAILED
 //!   FAILED -- reopened ------------> WELL    Well to all; Failed with a new term before it if
@@ -98,7 +99,7 @@ impl Writer {
         };
         let is_append = matches!(write, Write::Append(_));
         if let Some(failure) = &self.failure
-            && !(failure.fault == StoreFault::Full && write.makes_room())
+            && !(failure.fault == StoreFault::Full && write.is_for_full())
         {
             self.is_term_torn |= is_append && term == self.term;
             let error = failure.clone();
@@ -130,7 +131,17 @@ impl Writer {
             }
             Err(error) => {
                 self.written.failures += 1;
-                self.enter_failed(error, out);
+                let is_known = self.failure.as_ref().is_some_and(|known| known.fault == error.fault);
+                // No append waits, so that nothing follows what failed.
+                if is_known {
+                    self.writes.drain(..count);
+                    for asker in self.askers.drain(..count).collect::<Vec<_>>() {
+                        self.refuse(asker, error.clone(), out);
+                    }
+                    self.failure = Some(error);
+                } else {
+                    self.enter_failed(error, out);
+                }
             }
         }
         out.damage(backend);
@@ -199,12 +210,15 @@ impl Writer {
         self.written
     }
 
-    /// How many of the waiting changes go into the next group, and their bytes.
+    /// How many of the waiting changes go into the next group, and their bytes. In a full store
+    /// what brings something is not grouped with what makes room, which would fail with it.
     fn next_group(&self) -> (usize, usize) {
         let (mut count, mut bytes) = (0, 0);
+        let is_full = self.failure.is_some();
         for write in self.writes.iter().take(GROUP_REQUESTS) {
             let more = bytes + write.weight();
-            if count > 0 && more > GROUP_BYTES {
+            let is_other = is_full && write.makes_room() != self.writes[0].makes_room();
+            if count > 0 && (more > GROUP_BYTES || is_other) {
                 break;
             }
             (count, bytes) = (count + 1, more);

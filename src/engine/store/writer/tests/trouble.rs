@@ -13,7 +13,9 @@ fn while_full_what_takes_away_is_committed_and_the_failure_stays() {
     writer.push(append(1), &mut out);
     writer.commit(&mut script, &mut out);
     assert_eq!(told(&mut out), ["all: failed full 1", "1: 1 full"]);
-    for request in [append_of(1, 2, Level::Disk, 1), put(3, Level::Disk), trim(4), gone(5)] {
+    let value = Write::Put { table: Table::Meta, key: "k".into(), value: Bytes::new(), level: Level::Disk };
+    let value = request(2, 3, 1, Op::Write(value));
+    for request in [append_of(1, 2, Level::Disk, 1), value, trim(4), gone(5)] {
         writer.push(request, &mut out);
     }
     assert_eq!(told(&mut out), ["1: 2 full", "2: 3 full"]);
@@ -33,6 +35,33 @@ fn while_full_what_takes_away_is_committed_and_the_failure_stays() {
     assert_eq!(told(&mut out), ["all: failed io 2", "3: 7 io"]);
     writer.push(trim(8), &mut out);
     assert_eq!(told(&mut out), ["3: 8 io"]);
+}
+
+#[test]
+fn in_a_full_store_a_cursor_without_room_keeps_no_trim_from_making_some() {
+    let cursor = |ticket| {
+        let (table, level) = (Table::Cursors, Level::Memory);
+        request(2, ticket, 1, Op::Write(Write::Put { table, key: "k".into(), value: Bytes::new(), level }))
+    };
+    let (mut writer, mut out) = (Writer::new(Seq(3)), Told::new());
+    let mut script = Script { fails: Some(StoreFault::Full), takes_trims: true, ..Script::default() };
+    writer.push(append(1), &mut out);
+    writer.commit(&mut script, &mut out);
+    told(&mut out);
+    for request in [cursor(2), trim(3), trim(4), cursor(5)] {
+        writer.push(request, &mut out);
+    }
+    let mut heard = Vec::new();
+    while writer.is_due() {
+        writer.commit(&mut script, &mut out);
+        heard.extend(told(&mut out));
+    }
+    assert_eq!(heard, ["2: 2 full", "3: 3 trimmed [Seq(77)]", "3: 4 trimmed [Seq(77)]", "2: 5 full"]);
+    script.fails = None;
+    writer.push(cursor(6), &mut out);
+    writer.commit(&mut script, &mut out);
+    assert_eq!(told(&mut out), ["2: 6 done"]);
+    assert!(writer.failure().is_some());
 }
 
 #[test]
