@@ -15,7 +15,7 @@ const WINDOW: u64 = 1024;
 /// What waiting events may cost in memory.
 const COST_KIB: u64 = 1024;
 /// What reading them may cost: the store's cache of 8 MiB, the window, and what was never touched.
-const READING_KIB: u64 = 24 * 1024;
+const READING_KIB: u64 = 16 * 1024;
 const START: Duration = Duration::from_secs(1);
 const ACK_TIMEOUT_MS: u64 = 30_000;
 
