@@ -4,6 +4,7 @@ CARGO ?= cargo
 CONFIG ?= conf/hydrogen.json
 SEEDS ?= 256
 ROUNDS ?= 200
+EVENTS ?= 1000000
 CHAOS = HYDROGEN_CHAOS_BINARY=$(CURDIR)/target/release/hydrogen $(if $(SEED),HYDROGEN_CHAOS_SEED=$(SEED)) \
   $(CARGO) test --locked --test chaos
 ARGS ?=
@@ -11,7 +12,7 @@ SUITES := tests/conformance/suites.sh
 export CARGO
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check suite deps-test bench sim chaos powercut damage docs fmt clean distclean
+.PHONY: help run build test check suite deps-test bench sim chaos powercut damage backlog docs fmt clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,10 @@ powercut: build ## cut the power ROUNDS times (200), and check; SEED repeats a r
 
 damage: build ## damage every byte of a small store, and check
 	HYDROGEN_DAMAGE_ALL=1 $(CHAOS) --release damage:: -- --include-ignored --nocapture
+
+backlog: build ## measure what absent and slow subscribers cost, with EVENTS events (1000000)
+	HYDROGEN_BOUNDS_EVENTS=$(EVENTS) HYDROGEN_BOUNDS_SECONDS=3 $(CARGO) test --locked --release --test bounds \
+	  -- --test-threads=1 --nocapture
 
 docs: ## build the pages of the Rust interface
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib

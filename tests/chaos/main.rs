@@ -6,6 +6,8 @@
 //! drawn by chance, `HYDROGEN_CHAOS_BINARY=path` tests another program than the one just built.
 
 mod check;
+#[path = "../common/client.rs"]
+#[allow(dead_code, reason = "each test has a part of it")]
 mod client;
 mod crowd;
 mod damage;
@@ -13,6 +15,8 @@ mod damage;
 mod dice;
 mod kill;
 mod powercut;
+#[path = "../common/program.rs"]
+#[allow(dead_code, reason = "each test has a part of it")]
 mod program;
 mod publisher;
 mod subscriber;
@@ -22,11 +26,7 @@ mod world;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A number of the environment.
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
+use crate::program::number;
 
 /// The seed of the environment, or a new one, which is printed.
 fn seed() -> u64 {

@@ -44,6 +44,16 @@ impl Client {
         self.socket.send(Message::text(message.to_string())).map_err(|_| Gone)
     }
 
+    /// Has a message ready to be sent: with the next one that is sent, or by `flush`.
+    pub fn queue(&mut self, message: &Value) -> Result<(), Gone> {
+        self.socket.write(Message::text(message.to_string())).map_err(|_| Gone)
+    }
+
+    /// Sends what is queued.
+    pub fn flush(&mut self) -> Result<(), Gone> {
+        self.socket.flush().map_err(|_| Gone)
+    }
+
     /// Sends a command of the channel `system`.
     pub fn command(&mut self, id: &str, action: &str, data: &Value) -> Result<(), Gone> {
         self.send(&json!({"type": "command", "id": id, "channel": "system", "action": action, "data": data}))

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use procfs::process::Process;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
@@ -18,6 +19,12 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The program under test: an optimised one if the environment names it.
 pub fn binary() -> PathBuf {
     std::env::var_os("HYDROGEN_CHAOS_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_hydrogen").into(), PathBuf::from)
+}
+
+/// A number of the environment.
+pub fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Where a server lives: configuration, keys, data, log.
@@ -136,6 +143,12 @@ fn free_address(dice: &mut Dice) -> SocketAddr {
 pub struct Program(Child);
 
 impl Program {
+    /// Its memory as the system has it, in KiB: what is resident now, and the most that ever was.
+    pub fn memory_kib(&self) -> (u64, u64) {
+        let status = Process::new(self.0.id() as i32).unwrap().status().unwrap();
+        (status.vmrss.unwrap(), status.vmhwm.unwrap())
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
         assert_eq!(self.0.try_wait().unwrap(), None, "the server ended by itself");
