@@ -1,5 +1,6 @@
 //! A server in a folder of its own, and one key for everything.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +45,12 @@ impl Scene {
     pub fn restart_after_stop(&mut self) -> Duration {
         self.program.stop();
         self.start()
+    }
+
+    /// What the store takes on disk.
+    pub fn store_kib(&self) -> u64 {
+        let files = fs::read_dir(self.home.store()).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>() / 1024
     }
 
     fn start(&mut self) -> Duration {
