@@ -96,6 +96,7 @@ impl Trouble {
         let end = Instant::now() + Duration::from_millis(500);
         while Instant::now() < end {
             observer.is_refused(self.codes);
+            observer.unsubscribes_or_is_refused(self.codes);
             observer.best_effort_goes_on();
             let reason = observer.readiness().unwrap_or_else(|| panic!("{}: the server is ready", self.name));
             assert!(self.reasons.contains(&&*reason), "{}: {reason}", self.name);

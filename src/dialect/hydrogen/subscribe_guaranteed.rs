@@ -122,6 +122,12 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) -> Outcome {
         let conn = meta.conn;
+        // Or it would be there again after a restart.
+        if !self.store.takes_upkeep()
+            && let Some(error) = self.store.trouble()
+        {
+            return Outcome::Failed(error);
+        }
         let Some(session) = self.sessions.of_mut(conn) else {
             return Outcome::Failed(Error::new(Code::Unavailable, "the session is over"));
         };

@@ -72,6 +72,19 @@ impl Observer {
         assert!(error["retry_after_ms"].is_u64(), "{error}");
     }
 
+    /// The end of a durable subscription is written down, or refused for now: in a full store it
+    /// takes away, and is done.
+    pub fn unsubscribes_or_is_refused(&mut self, codes: &[&str]) {
+        let answer = self.publisher.call("unsubscribe", &json!({"name": "nobody"}), drop).unwrap();
+        let error = &answer["error"];
+        if codes.contains(&"storage_full") {
+            assert_eq!(answer["status"], "success", "{answer}");
+        } else {
+            let code = error["code"].as_str().unwrap_or_default();
+            assert!(codes.contains(&code) && error["retryable"] == true, "{answer}");
+        }
+    }
+
     /// Best-effort publishes are answered and arrive, quickly.
     pub fn best_effort_goes_on(&mut self) {
         let mut took = Vec::new();

@@ -217,6 +217,11 @@ impl Hydrogen {
     /// The store is well again: what rested goes on.
     pub(in super::super) fn resume_delivery(&mut self, now: Now, out: &mut Outbox<Peer>) {
         for id in self.consumers.ids() {
+            let mut effects = Vec::new();
+            if let Some(held) = self.consumers.of_mut(id) {
+                held.consumer.store_is_well(&mut effects);
+            }
+            self.carry_out(id, effects, now, out);
             self.consumers.touch(id);
         }
         self.arm_save(now);

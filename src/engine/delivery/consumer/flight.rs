@@ -121,6 +121,11 @@ impl Flight {
         matches!(self.state, State::Dying { .. })
     }
 
+    /// Whether its dead letter could not be stored, and waits for another try.
+    pub fn is_late_dying(&self) -> bool {
+        matches!(self.state, State::Dying { again: Some(_), .. })
+    }
+
     /// Writes down how the attempt ended.
     pub fn failed(&mut self, conn: ConnId, at: Wall, outcome: Outcome) {
         if self.history.len() >= ATTEMPTS_KEPT {

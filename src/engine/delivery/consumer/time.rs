@@ -30,6 +30,19 @@ impl Consumer {
         }
     }
 
+    /// The store works again: what rested because of it goes on at once.
+    pub fn store_is_well(&mut self, out: &mut Vec<Effect>) {
+        (self.rests_until, self.failures) = (None, 0);
+        let dying: Vec<Seq> =
+            self.flights.iter().filter(|(_, flight)| flight.is_late_dying()).map(|(seq, _)| seq).collect();
+        for seq in dying {
+            if let Some(State::Dying { reason, .. }) = self.flights.flight(seq).map(|flight| flight.state.clone()) {
+                self.enter(seq, State::Dying { reason, again: None });
+                self.hand_out(seq, out);
+            }
+        }
+    }
+
     /// When there is something to do next.
     pub fn next_deadline(&self) -> Option<Mono> {
         let timer = self.flights.next_timer().map(|(at, _)| at);

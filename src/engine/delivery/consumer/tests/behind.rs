@@ -122,6 +122,22 @@ fn after_trouble_the_store_rests() {
 }
 
 #[test]
+fn a_store_that_is_well_again_is_asked_at_once() {
+    let mut scene = Scene::new(settings(8));
+    scene.publish_many(1);
+    scene.join(1);
+    for _ in 0..9 {
+        assert_eq!(scene.pump().len(), 1);
+        scene.consumer.on_read_failed(scene.now.mono, 0);
+        assert!(scene.pump().is_empty());
+        scene.consumer.store_is_well(&mut scene.out);
+    }
+    assert_eq!(scene.consumer.next_deadline(), None);
+    scene.settle();
+    assert_eq!(scene.sent(), [(1, 1, 1)]);
+}
+
+#[test]
 fn answers_that_were_not_asked_for_change_nothing() {
     let mut scene = Scene::started(settings(8), 1);
     scene.settle();

@@ -40,6 +40,20 @@ fn a_dead_letter_that_could_not_be_stored_is_handed_out_again() {
 }
 
 #[test]
+fn a_store_that_is_well_again_gets_the_dead_letters_at_once() {
+    let mut scene = rejected();
+    scene.consumer.store_is_well(&mut scene.out);
+    scene.settle();
+    assert_eq!(scene.dead.len(), 1, "that one is on its way");
+    scene.consumer.not_buried(Seq(1), scene.now.mono, 3);
+    scene.consumer.store_is_well(&mut scene.out);
+    scene.settle();
+    assert_eq!((scene.dead.len(), scene.consumer.next_deadline()), (2, None));
+    scene.consumer.buried(Seq(1));
+    assert_eq!(scene.consumer.outstanding(), 0);
+}
+
+#[test]
 fn only_what_is_dying_can_be_buried() {
     let mut scene = Scene::started(settings(2), 1);
     scene.settle();
