@@ -25,6 +25,8 @@ pub struct Desk {
     pub next_reactor: usize,
     pub requests: VecDeque<Request>,
     pub controls: VecDeque<(WorkerId, Control)>,
+    /// What the workers ask of a store that takes everything.
+    pub stored: VecDeque<(WorkerId, u64)>,
 }
 
 pub struct Floor<'a> {

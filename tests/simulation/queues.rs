@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hydrogen::base::WorkerId;
 use hydrogen::dialect::hydrogen::Peer;
 use hydrogen::engine::auth::Access;
+use hydrogen::engine::store::StoreEvent;
 use hydrogen::engine::work::{Batch, Completion, Emission, Notice, Order};
 
 /// What a reactor is sent.
@@ -22,6 +23,7 @@ pub enum ToWorker {
     Peer(WorkerId, Peer),
     Completion(Completion),
     Emission(Emission),
+    Store(StoreEvent),
     Notice(Notice),
 }
 

@@ -3,6 +3,7 @@
 
 use hydrogen::base::{Code, Error};
 use hydrogen::engine::http::Answer;
+use hydrogen::engine::store::{self, StoreEvent};
 use hydrogen::engine::topic::owner;
 use hydrogen::engine::work::{Completion, Control, Emission, Notice, Order};
 use serde_json::json;
@@ -25,7 +26,18 @@ impl World {
             4 => self.emit(),
             _ => self.plan.access_changes && self.dice.chance(20) && self.change_access(),
         };
-        worked || self.deliver_completion()
+        worked || self.deliver_completion() || self.store()
+    }
+
+    /// The store has done what a worker asked first.
+    fn store(&mut self) -> bool {
+        let Some((worker, ticket)) = self.desk.stored.pop_front() else { return false };
+        let message = ToWorker::Store(StoreEvent::Done { ticket, result: Ok(store::Answer::Done) });
+        let fits = self.queues.send_worker(usize::from(worker.0), message).is_ok();
+        if !fits {
+            self.desk.stored.push_front((worker, ticket));
+        }
+        fits
     }
 
     /// Service work that waits for nothing but its turn.
@@ -35,6 +47,7 @@ impl World {
             || self.answer_request()
             || self.deliver_completion()
             || self.use_responder()
+            || self.store()
             || (self.told.is_empty() && self.control())
         {
             worked = true;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hydrogen::base::WorkerId;
 use hydrogen::dialect::hydrogen::Peer;
+use hydrogen::engine::store::Op;
 use hydrogen::engine::work::{Outbox, Shard};
 use hydrogen::server::shard::Dialects;
 
@@ -61,6 +62,7 @@ impl Worker {
                     floor.shadow.on_emitted(&emission);
                     self.shard.on_emission(emission, now, &mut self.out);
                 }
+                ToWorker::Store(event) => self.shard.on_store(&event, now, &mut self.out),
                 ToWorker::Notice(notice) => self.shard.on_notice(&notice, now, &mut self.out),
             }
             worked = true;
@@ -111,7 +113,11 @@ impl Worker {
         }
         all &= kept.is_empty();
         self.out.peers = kept;
-        assert!(self.out.store.is_empty(), "nobody is given anything to store");
+        // Retained events alone: what a store does is for the simulation of guaranteed delivery.
+        for request in self.out.store.drain(..) {
+            assert!(matches!(request.op, Op::Write(_)), "nothing is read here");
+            floor.desk.stored.push_back((request.worker, request.ticket));
+        }
         while let Some(control) = self.out.controls.pop() {
             floor.desk.controls.push_back((WorkerId(self.index as u16), control));
         }
@@ -124,6 +130,7 @@ fn name(message: &ToWorker) -> &'static str {
         ToWorker::Peer(..) => "a peer's message",
         ToWorker::Completion(_) => "a completion",
         ToWorker::Emission(_) => "an emission",
+        ToWorker::Store(_) => "a completion of the store",
         ToWorker::Notice(_) => "a notice",
     }
 }
