@@ -12,7 +12,6 @@ CONFIG = {
     "Delivery": {"Window": 20, "MaxWindow": 50, "AckTimeoutMs": 15_000},
     "Topics": {"Rules": [{"Topics": "kept.>", "History": True}]},
 }
-LAST_OF_PATTERN = pytest.mark.xfail(strict=True, reason="from:last through a pattern gives what is retained, not what is newest")
 
 
 def data(events):
@@ -58,9 +57,7 @@ async def test_from(server, names, start_from, expected, named):
         assert got == [*expected, "then"]
 
 
-async def test_new_is_what_is_published_after_the_subscription_alone(server, names, request):
-    if "several" in request.node.name:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="what was answered just before comes too, from another worker"))
+async def test_new_is_what_is_published_after_the_subscription_alone(server, names):
     t = names()
     async with Client.open(server, server.admin) as client:
         for n in range(80):
@@ -108,7 +105,6 @@ async def test_from_all_through_a_pattern(server, names):
             assert data(event for event in got if topic_of(event) == f"{t}.s{s}") == [s, s + 3, s + 6, s + 9]
 
 
-@LAST_OF_PATTERN
 async def test_from_last_through_a_pattern(server, names):
     t = names()
     async with Client.open(server, server.admin) as client:
@@ -136,7 +132,6 @@ async def test_nothing_is_missed_or_doubled_between_the_past_and_the_present(ser
         await two.quiet(topic, 0.1)
 
 
-@pytest.mark.xfail(strict=True, reason="a subscription without acks begins with what is new or last only")
 async def test_a_best_effort_subscription_begins_in_the_past_too(server, names):
     topic = f"kept.{names()}"
     async with Client.open(server, server.admin) as client:

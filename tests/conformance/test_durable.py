@@ -163,7 +163,6 @@ async def test_a_durable_subscription_ends_by_its_name_for_all_its_connections(s
         assert response["status"] == "success" or response["error"]["code"] == "not_found"
 
 
-@pytest.mark.xfail(strict=True, reason="the answer names the defaults in place of what holds")
 async def test_subscribing_again_tells_the_window_that_holds(server, names):
     topic, name = names() + ".a", names()
     async with Client.open(server, server.admin) as client:
@@ -215,9 +214,7 @@ async def test_a_durable_subscription_that_nobody_uses_expires(start, shape):
             await client.quiet("a")
 
 
-async def test_a_durable_subscription_expires_where_nothing_else_happens(start, request):
-    if "several" in request.node.name:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="a worker that has durable subscriptions only never looks at ages"))
+async def test_a_durable_subscription_expires_where_nothing_else_happens(start):
     server = start({"Delivery": {"DurableExpiry": 1}, "Monitoring": {"StatusInterval": 0}})
     async with Client.open(server, server.admin) as one:
         async with Client.open(server, server.admin) as client:

@@ -230,10 +230,6 @@ async def test_a_subscription_that_is_behind_the_cut_goes_on_and_it_is_counted(s
             assert data(await client.take(topic, 5)) == [16, 17, 18, 19, 20]
 
 
-SWEEPS = pytest.mark.xfail(strict=True, reason="a worker whose topics were all published with a guarantee never looks at ages")
-
-
-@SWEEPS
 async def test_what_is_too_old_is_gone_where_nothing_else_happens(start):
     server = start({"Topics": {"LogMaxAge": 1}})
     async with Client.open(server, server.admin) as client:

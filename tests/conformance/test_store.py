@@ -249,10 +249,6 @@ async def test_readiness_and_figures_tell_of_the_store(start):
         assert status["delivery"]["acked"] == 2 and status["store"]["well"] is True and status["store"]["bytes"] > 0, status
 
 
-FIGURES = pytest.mark.xfail(strict=True, reason="a worker whose topics were all published with a guarantee tells no figures")
-
-
-@FIGURES
 async def test_figures_tell_what_is_outstanding(start):
     server = start()
     async with Client.open(server, server.admin) as client:

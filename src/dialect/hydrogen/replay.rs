@@ -2,6 +2,9 @@
 //! topics, sent in order, and only then the subscription begins, so that nothing is left out in
 //! between.
 //!
+//! What is still on its way into a log is read as well: the store answers a worker's reads behind
+//! what the worker has asked it to write.
+//!
 //! It is bounded to the newest [`NEWEST`] events of each topic. Whoever wants all of a long log
 //! takes a guaranteed subscription, whose window holds the server back.
 
@@ -83,14 +86,14 @@ impl Hydrogen {
         let mut places = Vec::new();
         for topic in self.logs.matching(pattern, TOPICS) {
             let Some(log) = self.logs.of(&topic) else { continue };
-            let newest = At::Offset(log.committed.saturating_sub(NEWEST));
+            let newest = At::Offset(log.handed_out.saturating_sub(NEWEST));
             let from = match from {
                 StartFrom::New => continue,
                 // What is retained was sent.
                 StartFrom::Last if self.topics.retained(&topic, now.mono).is_some() => continue,
-                StartFrom::Last => At::Offset(log.committed.saturating_sub(1)),
+                StartFrom::Last => At::Offset(log.handed_out.saturating_sub(1)),
                 StartFrom::All => newest,
-                StartFrom::Offset(after) => At::Offset(after.max(log.committed.saturating_sub(NEWEST))),
+                StartFrom::Offset(after) => At::Offset(after.max(log.handed_out.saturating_sub(NEWEST))),
                 StartFrom::Time(since) => At::Time(since),
             };
             places.push(Place { topic, epoch: log.epoch, from });
@@ -108,7 +111,7 @@ impl Hydrogen {
         let is_behind = |place: &Place| {
             let log = self.logs.of(&place.topic).filter(|log| log.epoch == place.epoch);
             match place.from {
-                At::Offset(after) => log.is_some_and(|log| log.committed > after),
+                At::Offset(after) => log.is_some_and(|log| log.handed_out > after),
                 At::Time(_) => log.is_some(),
             }
         };
@@ -149,14 +152,14 @@ impl Hydrogen {
             Err(error) => return self.part(replay.reply, Part::Failed(error.error()), now, out),
         };
         self.send_page(&replay, page, now, out);
-        let committed = replay
+        let handed_out = replay
             .places
             .get(replay.next)
             .and_then(|place| self.logs.of(&place.topic).filter(|log| log.epoch == place.epoch))
-            .map_or(0, |log| log.committed);
+            .map_or(0, |log| log.handed_out);
         if let Some(place) = replay.places.get_mut(replay.next) {
             // A page without events has nothing behind it.
-            place.from = At::Offset(page.records.last().map_or(committed, |record| record.offset));
+            place.from = At::Offset(page.records.last().map_or(handed_out, |record| record.offset));
             if !page.more {
                 replay.next += 1;
             }
