@@ -41,7 +41,7 @@ bench: build ## run the benchmarks; ARGS go to benches/run.py
 	python3 benches/run.py $(ARGS)
 
 sim: ## run the simulation with SEEDS seeds (256)
-	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation -- --nocapture
+	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation --test delivery_simulation -- --nocapture
 
 chaos: build ## kill the server ROUNDS times (200), and check; SEED repeats a run
 	HYDROGEN_CHAOS_ROUNDS=$(ROUNDS) $(CHAOS) kill:: -- --include-ignored --nocapture

@@ -58,9 +58,10 @@ pub struct DeliverySettings {
 }
 
 impl HydrogenSettings {
-    /// One worker's share of a bound of the server: some more than its part, since hashing spreads unevenly.
+    /// One worker's share of a bound of the server. Hashing spreads unevenly, so that a server with
+    /// several workers may be full somewhat earlier; it never holds more.
     pub(super) fn share(all: usize, workers: usize) -> usize {
-        all.div_ceil(workers).saturating_mul(2).min(all)
+        all.div_ceil(workers)
     }
 }
 
