@@ -49,7 +49,8 @@ chaos: build ## kill the server ROUNDS times (200), and check; SEED repeats a ru
 powercut: build ## cut the power ROUNDS times (200), and check; SEED repeats a run
 	HYDROGEN_POWERCUT_ROUNDS=$(ROUNDS) $(CHAOS) powercut:: -- --include-ignored --nocapture
 
-damage: build ## damage every byte of a small store, and check
+damage: build ## damage every byte of a small store, and check: the store (minutes), then the server (hours)
+	HYDROGEN_DAMAGE_ALL=1 $(CARGO) test --locked --release --lib sqlite::tests::damaged
 	HYDROGEN_DAMAGE_ALL=1 $(CHAOS) --release damage:: -- --include-ignored --nocapture
 
 backlog: build ## measure what absent and slow subscribers cost, with EVENTS events (1000000)
