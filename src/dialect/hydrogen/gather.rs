@@ -29,6 +29,8 @@ pub enum Part {
     Place(Pattern, Option<Seq>),
     /// A guaranteed subscription was joined; topics of which it lost events.
     Joined(Vec<Arc<str>>),
+    /// A guaranteed subscription that was to be joined is not there any more.
+    NotJoined(ConsumerId),
     /// There was nothing to do.
     Nothing,
 }
@@ -38,6 +40,8 @@ pub enum Part {
 pub(super) struct Restored {
     pub refused: Vec<String>,
     pub lost: BTreeSet<Arc<str>>,
+    /// Guaranteed subscriptions that are not there any more.
+    pub gone: Vec<ConsumerId>,
 }
 
 /// A row of an admin list.
@@ -94,6 +98,7 @@ impl Gather {
             (Part::Rows(more), Kind::Rows(rows, _)) => rows.extend(more),
             (Part::Place(pattern, Some(seq)), Kind::Making(making)) => making.place(pattern, seq),
             (Part::Joined(lost), Kind::Resumed(_, restored)) => restored.lost.extend(lost),
+            (Part::NotJoined(id), Kind::Resumed(_, restored)) => restored.gone.push(id),
             (
                 Part::Done
                 | Part::Answer(_)
@@ -101,6 +106,7 @@ impl Gather {
                 | Part::Rows(_)
                 | Part::Place(..)
                 | Part::Joined(_)
+                | Part::NotJoined(_)
                 | Part::Nothing,
                 _,
             ) => {}

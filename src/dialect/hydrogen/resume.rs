@@ -216,9 +216,10 @@ impl Hydrogen {
         for ask in parked.waiting {
             out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
         }
-        self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
+        // The session first: if that comes alone, nobody gets a session back without what it had.
         let write = Write::Delete { table: Table::Sessions, key: id.into(), level: Level::Memory };
         self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
     }
 
     /// The home has answered a connection that resumes.
@@ -312,13 +313,16 @@ impl Hydrogen {
 
     /// A resumed session's connection joins a subscription again.
     pub(super) fn on_join(&mut self, id: ConsumerId, conn: ConnId, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
-        let mut lost = Vec::new();
-        if let Some(held) = self.consumers.of_mut(id) {
-            held.consumer.attach(conn);
-            held.unattended = None;
-            lost = std::mem::take(&mut held.lost).into_iter().collect();
-        }
-        self.part(reply, Part::Joined(lost), now, out);
+        let part = match self.consumers.of_mut(id) {
+            Some(held) => {
+                held.consumer.attach(conn);
+                held.unattended = None;
+                Part::Joined(std::mem::take(&mut held.lost).into_iter().collect())
+            }
+            // It could not be written down, or was ended when the session should have been, too.
+            None => Part::NotJoined(id),
+        };
+        self.part(reply, part, now, out);
     }
 
     /// All parts of a resumed session are there: the client is told, then its events come.
@@ -326,7 +330,7 @@ impl Hydrogen {
         &mut self,
         ticket: u64,
         conn: ConnId,
-        restored: Restored,
+        mut restored: Restored,
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
@@ -336,6 +340,12 @@ impl Hydrogen {
         };
         let resuming = session.resuming.take();
         session.is_resumed = true;
+        for member in session.joined.extract_if(.., |member| restored.gone.contains(&member.id)) {
+            for pattern in member.patterns {
+                session.subscriptions.remove(&pattern);
+                restored.refused.push(pattern.as_str().to_owned());
+            }
+        }
         let ids = session.consumers();
         let seen = resuming.as_ref().map(|resuming| resuming.seen.clone()).unwrap_or_default();
         self.counters.inc(Metric::SESSIONS_RESUMED);
