@@ -36,8 +36,8 @@ deps-test: ## install what the test suites need and this machine lacks
 bench: build ## run the benchmarks; ARGS go to benches/run.py
 	python3 benches/run.py $(ARGS)
 
-sim: ## run the simulation with SEEDS seeds (256)
-	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation -- --nocapture
+sim: ## run the simulations with SEEDS seeds each (256)
+	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation --test delivery_simulation -- --nocapture
 
 docs: ## build the pages of the Rust interface
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
