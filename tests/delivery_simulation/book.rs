@@ -1,6 +1,8 @@
 //! What the world knows: every publish, every event that was committed, what each subscription was
 //! sent and acked. The rules that an emission must keep are checked here, as it happens.
 
+use std::time::Duration;
+
 use hydrogen::base::{ConnId, Mono, Wall};
 use hydrogen::engine::store::{Damage, Record, Table};
 use hydrogen::sys::store::memory::SetAside;
@@ -90,6 +92,9 @@ pub struct Sub {
     pub window: usize,
     pub pats: Vec<Pat>,
     pub fates: Vec<Fate>,
+    /// Up to which offset of a topic it was said to have been seen. An offset names no epoch: it
+    /// may be taken for one that is newer than what was meant.
+    pub vague: Vec<(usize, u64)>,
     /// It ended, by itself or because its record is damaged: nothing is expected of it.
     pub is_over: bool,
     /// The newest event of the first deliveries to each connection, in this life.
@@ -133,6 +138,8 @@ pub struct Book {
     /// The latest that the wall clock ever was.
     pub wall: Wall,
     pub step: u64,
+    /// The ack timeout, where events are given up soon.
+    pub late: Option<Duration>,
 }
 
 impl Sub {
@@ -142,6 +149,11 @@ impl Sub {
             self.fates.resize(event + 1, Fate::default());
         }
         &mut self.fates[event]
+    }
+
+    /// Whether a word of what was seen may have been taken for this event.
+    pub fn is_vague(&self, event: &Event) -> bool {
+        self.vague.iter().any(|(topic, offset)| *topic == event.topic && event.offset <= *offset)
     }
 
     /// Whether it was asked for, whatever came of it.
@@ -338,7 +350,7 @@ impl Book {
     }
 
     /// The server took an ack.
-    pub fn acked(&mut self, ack: usize) {
+    pub fn acked(&mut self, ack: usize, now: Mono) {
         let (life, step) = (self.life, self.step);
         let Ack { sub, conn, ref events, through, is_reject, counts } = self.acks[ack];
         let sub = &mut self.subs[sub];
@@ -346,7 +358,9 @@ impl Book {
             let fate = sub.fate(*event);
             fate.is_claimed = true;
             fate.was_dead |= is_reject;
-            if counts && !is_reject && !fate.was_dead && fate.life == life {
+            // A late one may find that the event is being given up.
+            let is_late = self.late.is_some_and(|late| now >= fate.at.after(late));
+            if counts && !is_reject && !fate.was_dead && fate.life == life && !is_late {
                 fate.acked = step;
             }
         }
@@ -369,7 +383,8 @@ impl Book {
         for event in reached {
             let fate = sub.fate(event);
             fate.is_claimed = true;
-            if counts && epochs.len() == 1 {
+            let is_late = self.late.is_some_and(|late| now >= fate.at.after(late));
+            if counts && epochs.len() == 1 && !is_late {
                 fate.acked = step;
             }
         }
@@ -418,9 +433,11 @@ impl Book {
                     && !fate.is_claimed
                     && !fate.was_dead
                     && fate.conn.is_some_and(|conn| (rules.is_gone)(conn))
+                    && self.late.is_none_or(|late| now < fate.at.after(late))
                     && other.gone == Gone::No
                     && other.expires.is_none_or(|at| at > self.wall)
-                    && sub.still_wants(other.topic);
+                    && sub.still_wants(other.topic)
+                    && !sub.is_vague(other);
                 assert!(!waits, "{} comes before the unacked {:016x}-{}", name(), other.epoch, other.offset);
             }
         }
@@ -449,6 +466,7 @@ fn open(sub: &Sub, events: &[Event], life: u32) -> usize {
             && event.gone == Gone::No
             && event.expires.is_none()
             && sub.still_wants(event.topic)
+            && !sub.is_vague(event)
     };
     events.iter().zip(&sub.fates).filter(|one| is_open(*one)).count()
 }

@@ -197,6 +197,7 @@ impl World {
             let last = sent.iter().copied().take_while(|index| fates[*index].is_received).last();
             if let Some(last) = last.filter(|_| is_one) {
                 let offset = self.book.events[last].offset;
+                self.book.subs[sub].vague.push((topic, offset));
                 let _ = write!(data, ",\"seen\":{{\"{}\":{offset}}}", TOPICS[topic]);
                 for index in sent.into_iter().filter(|index| *index <= last) {
                     self.book.subs[sub].fate(index as u32).is_claimed = true;

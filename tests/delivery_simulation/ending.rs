@@ -49,7 +49,8 @@ impl World {
             }
         }
         let held: Vec<usize> = self.server.workers.iter().map(|worker| worker.shard.hydrogen().in_flight()).collect();
-        panic!("the world does not come to rest: in flight {held:?}");
+        let open: Vec<usize> = (0..self.book.subs.len()).map(|sub| self.book.open(sub)).collect();
+        panic!("the world does not come to rest: in flight {held:?}, unacked of subscriptions {open:?}");
     }
 
     /// Everybody does what is left to do. Returns whether anything was.
@@ -150,6 +151,7 @@ impl World {
                 let fate = sub.fates.get(index as usize).copied().unwrap_or_default();
                 let is_excused = fate.is_received
                     || fate.was_dead
+                    || sub.is_vague(event)
                     || event.gone != Gone::No
                     || event.expires.is_some_and(|at| at <= self.book.wall);
                 assert!(is_excused, "publish {n} ({epoch:016x}-{offset}) never came to {:?}", sub.key);
@@ -162,7 +164,8 @@ impl World {
         let letters = self.storage.backend.scan(Table::DeadLetters, "", None, 10_000).unwrap();
         let mut there: Vec<(usize, u32)> = letters.iter().filter_map(|(key, _)| self.book.letter(key)).collect();
         there.sort_unstable();
-        self.storage.backend.take_damage();
+        let damage = self.storage.backend.take_damage();
+        self.book.damaged(&damage);
         let damage = self.plan.flips;
         for (index, sub) in self.book.subs.iter().enumerate() {
             for (event, fate) in sub.fates.iter().enumerate().filter(|(_, fate)| fate.has_letter) {

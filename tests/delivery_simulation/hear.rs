@@ -84,7 +84,8 @@ impl World {
             let session = self.clients[c].session.as_ref().expect("it claimed one");
             assert!(*session.id == *id && *session.secret == *secret, "client {c} got another session: {text}");
             self.lost_topics(c, data);
-            return self.is_back(c);
+            self.is_back(c);
+            return self.refused_topics(c, data);
         }
         // Asked for with a command, the answer is still to come.
         if is_asked {
@@ -156,7 +157,8 @@ impl World {
         let answered =
             client.sub.is_some_and(|sub| self.book.subs[sub].pats.iter().all(|pat| pat.answered > 0 || pat.ended > 0));
         client.is_subscribed = answered && stored;
-        client.has_session = true;
+        // It may have lost it again already.
+        client.has_session = client.conn.is_some_and(|conn| !self.server.conns[&conn].is_over);
     }
 
     fn response(&mut self, c: usize, conn: ConnId, text: &str) {
@@ -194,6 +196,9 @@ impl World {
                     if let Some(session) = &mut client.session {
                         session.is_stored = true;
                     }
+                } else if self.book.subs[sub].pats.iter().all(|pat| pat.answered == 0) {
+                    // It may be ended, and made anew when it is asked for again.
+                    self.book.subs[sub].fates.iter_mut().for_each(|fate| fate.is_claimed = true);
                 }
             }
             Command::Listen => client.is_subscribed = is_done,
@@ -229,13 +234,36 @@ impl World {
         self.lost_topics(c, &text[text.find(",\"data\":").unwrap()..]);
         if let (Some(sub), Role::Session) = (self.clients[c].sub, self.clients[c].role) {
             let topics: Vec<&str> = data["topics"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            for pat in &self.book.subs[sub].pats {
+            let is_missing = |pat: &crate::book::Pat| {
                 let pattern = crate::wire::PATTERNS[pat.pattern];
-                let is_back = topics.contains(&pattern);
-                assert!(is_back || pat.answered == 0 || pat.ended > 0, "client {c} resumes without {pattern}: {text}");
+                pat.answered > 0 && pat.ended == 0 && !topics.contains(&pattern)
+            };
+            if self.book.subs[sub].pats.iter().any(is_missing) {
+                return self.refused(c, text);
             }
         }
         self.is_back(c);
+        self.refused_topics(c, text);
+    }
+
+    /// A subscription that was answered for is refused only if its session was over.
+    fn refused_topics(&mut self, c: usize, text: &str) {
+        if text.contains("\"refused\":[]") {
+            return;
+        }
+        self.refused(c, text);
+    }
+
+    /// Its session is back, and its subscription is not. It begins anew.
+    fn refused(&mut self, c: usize, text: &str) {
+        let sub = self.clients[c].sub.filter(|_| self.clients[c].role == Role::Session);
+        if sub.is_some_and(|sub| self.book.subs[sub].pats.iter().any(|pat| pat.answered > 0 && pat.ended == 0)) {
+            self.not_resumed(c, text);
+        }
+        self.clients[c].session = None;
+        self.leave_session(c);
+        let conn = self.clients[c].conn.expect("who hears is there");
+        self.lose(conn, Reason::PeerEof);
     }
 
     /// History is in order, has no gap that it does not tell of, and the payloads that were published.

@@ -29,7 +29,23 @@ use mutation::Mutation;
 use world::World;
 
 /// Seeds that once failed. They run whatever the environment says.
-const REGRESSIONS: &[(u64, &str)] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (53, "a log that never got to the store was trimmed again and again"),
+    (198, "a connection that was given up took its session away from the one that came after it"),
+    (843, "a log that a crash had left behind went on after a stop in order, with offsets that were given before"),
+    (1376, "a session that was not restored in time answered a command that nobody had sent"),
+    (2375, "a pattern that could not be written down cost its subscriber what it had"),
+    (4376, "messages behind a resume that was never finished waited for ever"),
+    (9764, "who was no member any more, and did not know, acked in vain"),
+    (10505, "offsets were given twice, as in 843"),
+    (11772, "a session came back without its guaranteed subscription, and said nothing of it"),
+    (13167, "a publish that was repeated was answered as synced after a restart, and was not"),
+    (15611, "a best-effort event overtook one that waited for its commit"),
+    (25106, "offsets that were answered before the store failed were given again"),
+    (31772, "an earlier failure of the same subscription took its member out"),
+    (112687, "what was fetched to be sent again went before older events that came back meanwhile"),
+    (274316, "a session came back after its subscription had been ended without it"),
+];
 
 const SEEDS: u64 = 256;
 

@@ -130,6 +130,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// The ack timeout, where events are given up after a few.
+    pub fn late(&self) -> Option<Duration> {
+        (self.settings.delivery.attempts_max < 10).then_some(MS(self.ack_ms))
+    }
+
     /// Whether a repeated publish may be taken for a new one.
     pub fn forgets_ids(&self) -> bool {
         self.settings.delivery.dedup_window < S(100) || self.settings.delivery.dedup_max < 100

@@ -317,7 +317,7 @@ impl World {
             self.server.workers[usize::from(to.0)].inbox[worker].push_back(message);
         }
         if let Some(ack) = tag {
-            self.book.acked(ack);
+            self.book.acked(ack, self.now.mono);
         }
         for request in out.store.drain(..) {
             self.storage.queue.push_back((request, self.step));
@@ -354,6 +354,14 @@ impl World {
                 say!(self, "worker {worker} closes {conn}: {}", reason.as_str());
                 if let Some(of) = self.server.conns.get_mut(&conn) {
                     of.is_over = true;
+                    let client = &mut self.clients[of.client];
+                    let is_own = client.conn == Some(conn);
+                    let session = client.session.as_mut().filter(|own| of.session.as_deref() == Some(&*own.id));
+                    if let Some(session) = session.filter(|_| is_own) {
+                        // It is kept from now on, whenever the client hears of it.
+                        session.lost = self.now.mono;
+                        client.has_session = false;
+                    }
                 }
                 self.server.workers[worker].orders.push_back(Down::Close(conn));
             }

@@ -79,7 +79,10 @@ fn look_at_all(world: &mut World, backend: &mut Bent, last: Seq) {
 impl World {
     /// The store's thread takes what waits, or some of it. Returns false if there was nothing.
     pub fn store_turn(&mut self) -> bool {
-        if self.storage.writer.failure().is_some() && self.dice.chance(if self.is_calm { 100 } else { 15 }) {
+        if self.storage.writer.failure().is_some()
+            && !self.is_stopping
+            && self.dice.chance(if self.is_calm { 100 } else { 15 })
+        {
             let Storage { backend, writer, told, .. } = &mut self.storage;
             let is_well = writer.try_reopen(backend, told);
             say!(self, "the store is opened again: {}", if is_well { "it is well" } else { "it is not" });
@@ -276,15 +279,20 @@ impl World {
     }
 
     fn stop_in_order(&mut self) {
-        for worker in &mut self.server.workers {
-            worker.inbox[0].push_back(Message::Drain);
-        }
-        for _ in 0..10_000 {
-            self.begin_step();
-            if !self.work() && !self.store_turn() {
-                break;
+        self.is_stopping = true;
+        // Once when it is told to stop, and once when its workers end.
+        for _ in 0..2 {
+            for worker in &mut self.server.workers {
+                worker.inbox[0].push_back(Message::Drain);
+            }
+            for _ in 0..10_000 {
+                self.begin_step();
+                if !self.work() && !self.store_turn() {
+                    break;
+                }
             }
         }
+        self.is_stopping = false;
         if self.storage.writer.failure().is_none() {
             let _ = self.storage.backend.close();
         }

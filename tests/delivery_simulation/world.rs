@@ -41,6 +41,8 @@ pub struct World {
     pub responses: u64,
     /// Nothing goes wrong any more, and nobody begins anything new.
     pub is_calm: bool,
+    /// The server ends in order.
+    pub is_stopping: bool,
 }
 
 pub const START: Now = Now { mono: Mono(1_000_000_000), wall: Wall(1_790_000_000_000) };
@@ -81,12 +83,13 @@ impl World {
             storage,
             heard: Vec::new(),
             groups: 0,
-            book: Book { life: 1, wall: START.wall, ..Book::default() },
+            book: Book { life: 1, wall: START.wall, late: plan.late(), ..Book::default() },
             clients,
             commands: 0,
             names: 0,
             responses: 0,
             is_calm: false,
+            is_stopping: false,
             dice,
             plan,
         };

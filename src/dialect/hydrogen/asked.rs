@@ -98,6 +98,8 @@ pub(super) enum Asked {
     Letter(Box<str>, Box<LettersAsk>),
     /// Letters that a command is about.
     Letters(Box<LettersAsk>),
+    /// How far logs were left behind: it is saved again if it fails.
+    Seal(Seq),
     /// Nobody waits for it: it is saved again if it fails.
     Cursor(ConsumerId),
     /// A topic's retained event.

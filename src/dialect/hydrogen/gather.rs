@@ -31,6 +31,8 @@ pub enum Part {
     Head(Seq),
     /// A guaranteed subscription was joined.
     Joined(Joined),
+    /// A guaranteed subscription that was to be joined is not there any more.
+    NotJoined(ConsumerId),
     /// There was nothing to do.
     Nothing,
 }
@@ -40,6 +42,8 @@ pub enum Part {
 pub(super) struct Restored {
     pub refused: Vec<String>,
     pub lost: BTreeSet<Arc<str>>,
+    /// Guaranteed subscriptions that are not there any more.
+    pub gone: Vec<ConsumerId>,
 }
 
 /// What the home of a guaranteed subscription says of it to who joins.
@@ -112,6 +116,7 @@ impl Gather {
                 granting.lost.extend(joined.lost);
                 (granting.window, granting.ack_timeout_ms) = (joined.window, joined.ack_timeout_ms);
             }
+            (Part::NotJoined(id), Kind::Resumed(_, restored)) => restored.gone.push(id),
             (
                 Part::Done
                 | Part::Answer(_)
@@ -120,6 +125,7 @@ impl Gather {
                 | Part::Place(..)
                 | Part::Head(_)
                 | Part::Joined(_)
+                | Part::NotJoined(_)
                 | Part::Nothing,
                 _,
             ) => {}

@@ -8,16 +8,22 @@ use super::consumer_id::ConsumerKey;
 use super::guaranteed::{Definition, Progress};
 use super::record::SessionRecord;
 use crate::base::Now;
-use crate::engine::store::{Backend, Image, StoreError, Table};
+use crate::engine::store::{Backend, Image, Seq, StoreError, Table};
 
 /// Values read at a time.
 const PAGE: usize = 1024;
+
+/// Where each worker writes how far logs were left behind by a crash, or by a store that failed.
+pub(super) const SEALED: &str = "sealed";
 
 /// What a shard begins with.
 #[derive(Debug, Default)]
 pub struct ShardImage {
     /// The logs, and the ids of publishes.
     pub store: Image,
+    /// Mixed logs that end here or before may lack events at their end, however often the store
+    /// was closed in order since: they get no more.
+    pub(super) sealed: Seq,
     /// Guaranteed subscriptions: key, definition, and how far they have come.
     subscriptions: Vec<(ConsumerKey, Definition, Option<Progress>)>,
     /// Sessions that can be resumed.
@@ -32,6 +38,12 @@ impl ShardImage {
     /// Reads what the store holds beside the logs. What cannot be understood is left out and told.
     pub fn load(store: Image, backend: &mut dyn Backend) -> Result<ShardImage, StoreError> {
         let mut image = ShardImage { store, ..ShardImage::default() };
+        image.sealed = image.store.last;
+        if image.store.was_closed {
+            let by_worker = backend.scan(Table::Meta, SEALED, None, PAGE)?;
+            let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse().ok();
+            image.sealed = Seq(by_worker.iter().filter_map(|(_, value)| number(value)).max().unwrap_or(0));
+        }
         each(backend, Table::Subscriptions, |backend, key, value| {
             let read = ConsumerKey::parse(key).zip(Definition::decode(value));
             let Some((name, definition)) = read else {
@@ -88,7 +100,11 @@ impl Hydrogen {
     /// Takes from the image what is this worker's.
     pub(super) fn restore(&mut self, image: &ShardImage, now: Now) {
         let (own, workers) = (self.worker, self.workers);
-        self.logs.restore(&image.store, |topic| crate::engine::topic::owner(topic, workers) == own);
+        self.logs.restore(&image.store, image.sealed, |topic| crate::engine::topic::owner(topic, workers) == own);
+        if own.0 == 0 && !image.store.was_closed && image.sealed > Seq(0) {
+            self.unsaved_seal = Some(image.sealed);
+            self.arm_save(now);
+        }
         for (key, epoch, offset, at) in &image.store.dedup {
             self.dedup.restore(*key, *epoch, *offset, *at);
         }

@@ -57,6 +57,7 @@ use crate::base::{ConnId, Counters, Mono, Now, WorkerId};
 use crate::engine::auth::{Access, ReplayWindow};
 use crate::engine::channel::{CompletionSink, Responder};
 use crate::engine::delivery::Interest;
+use crate::engine::store::Seq;
 use crate::engine::topic::{Bounds, Counts, SubKey, Topics};
 use crate::engine::wire::Scanner;
 use crate::engine::work::{Completion, Emission, Notice, Outbox};
@@ -129,6 +130,8 @@ pub struct Hydrogen {
     replaying: BTreeSet<SubKey>,
     dirty_sessions: BTreeSet<ConnId>,
     dirty_retained: BTreeSet<Arc<str>>,
+    /// What is still to be written down of logs that a crash left behind.
+    unsaved_seal: Option<Seq>,
     pending: Pending,
     replays: ReplayWindow,
     timers: Timers,
@@ -161,6 +164,7 @@ impl Hydrogen {
             replaying: BTreeSet::new(),
             dirty_sessions: BTreeSet::new(),
             dirty_retained: BTreeSet::new(),
+            unsaved_seal: None,
             worker: parts.worker,
             workers: parts.workers.max(1),
             replays: ReplayWindow::new(parts.settings.signature_skew, parts.started.wall),
@@ -212,6 +216,8 @@ impl Hydrogen {
             Notice::Access(access) => self.on_access(access.clone(), now, out),
             Notice::Drain => {
                 self.on_drain(now);
+                // The store may be well before this worker hears of it, and be closed in order.
+                self.save_seal(out);
                 self.save_dirty(now, out);
             }
         }
@@ -234,6 +240,7 @@ impl Hydrogen {
 
     /// The worker stops: what is not written down yet is.
     pub fn on_stop(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.save_seal(out);
         self.save_dirty(now, out);
     }
 

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::asked::Asked;
 use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
-use super::gather::{Gather, Joined, Kind, Part, Restored};
+use super::gather::{Gather, Kind, Part, Restored};
 use super::guaranteed::AckOf;
 use super::kept::{ResumeAsk, WAITING_MAX};
 use super::record::{SessionRecord, hash_of};
@@ -150,9 +150,10 @@ impl Hydrogen {
         for ask in parked.waiting {
             out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
         }
-        self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
+        // The session first: if that comes alone, nobody gets a session back without what it had.
         let write = Write::Delete { table: Table::Sessions, key: id.into(), level: Level::Memory };
         self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
     }
 
     /// The home has answered a connection that resumes.
@@ -246,19 +247,23 @@ impl Hydrogen {
 
     /// A resumed session's connection joins a subscription again.
     pub(super) fn on_join(&mut self, id: ConsumerId, conn: ConnId, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
-        let mut joined = Joined::default();
-        if let Some(held) = self.consumers.of_mut(id) {
-            held.consumer.attach(conn);
-            held.unattended = None;
-            let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
-            let is_told = !lost.is_empty();
-            joined = held.joined(lost);
-            if is_told {
-                self.consumers.mark_dirty(id);
-                self.arm_save(now);
+        let part = match self.consumers.of_mut(id) {
+            Some(held) => {
+                held.consumer.attach(conn);
+                held.unattended = None;
+                let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
+                let is_told = !lost.is_empty();
+                let joined = held.joined(lost);
+                if is_told {
+                    self.consumers.mark_dirty(id);
+                    self.arm_save(now);
+                }
+                Part::Joined(joined)
             }
-        }
-        self.part(reply, Part::Joined(joined), now, out);
+            // It could not be written down, or was ended when the session should have been, too.
+            None => Part::NotJoined(id),
+        };
+        self.part(reply, part, now, out);
     }
 
     /// All parts of a resumed session are there: the client is told, then its events come.
@@ -266,7 +271,7 @@ impl Hydrogen {
         &mut self,
         ticket: u64,
         conn: ConnId,
-        restored: Restored,
+        mut restored: Restored,
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
@@ -276,6 +281,12 @@ impl Hydrogen {
         };
         let resuming = session.resuming.take();
         session.is_resumed = true;
+        for member in session.joined.extract_if(.., |member| restored.gone.contains(&member.id)) {
+            for pattern in member.patterns {
+                session.subscriptions.remove(&pattern);
+                restored.refused.push(pattern.as_str().to_owned());
+            }
+        }
         let ids = session.consumers();
         let seen = resuming.as_ref().map(|resuming| resuming.seen.clone()).unwrap_or_default();
         self.counters.inc(Metric::SESSIONS_RESUMED);

@@ -258,8 +258,8 @@ impl Hydrogen {
         let mut is_void = false;
         if let Some(held) = self.consumers.of_mut(saving.id) {
             held.writing.end(result.is_ok());
-            // Who was a member before stays one: what it has goes on.
-            if result.is_err() && saving.joins {
+            // Who was a member before stays one, and who asked again meanwhile.
+            if result.is_err() && saving.joins && held.writing.is_idle() {
                 held.consumer.detach(saving.conn, now);
             }
             is_void = held.writing.is_void();

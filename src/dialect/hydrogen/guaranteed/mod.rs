@@ -84,9 +84,14 @@ impl Writing {
         !self.is_behind
     }
 
+    /// Nothing of it is on its way.
+    pub fn is_idle(self) -> bool {
+        self.under_way == 0
+    }
+
     /// Nothing of it is in the store, nor on its way there.
     pub fn is_void(self) -> bool {
-        !self.is_stored && self.under_way == 0
+        !self.is_stored && self.is_idle()
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::asked::Asked;
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
+use super::super::image::SEALED;
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
 use super::{Held, Writing};
@@ -139,6 +140,7 @@ impl Hydrogen {
             // It is saved when the store is well again.
             return;
         }
+        self.save_seal(out);
         for id in self.consumers.dirty_ids() {
             let Some(held) = self.consumers.of(id) else { continue };
             if held.is_saving {
@@ -151,6 +153,14 @@ impl Hydrogen {
             self.save_sessions(out);
             self.save_retained(now, out);
         }
+    }
+
+    /// Writes down how far logs were left behind, so that nothing is added to them after a restart.
+    pub(in super::super) fn save_seal(&mut self, out: &mut Outbox<Peer>) {
+        let Some(seq) = self.unsaved_seal.take() else { return };
+        let (key, value) = (format!("{SEALED}/{}", self.worker.0).into(), seq.to_string().into());
+        let write = Write::Put { table: Table::Meta, key, value, level: Level::Memory };
+        self.store.ask(Asked::Seal(seq), Op::Write(write), out);
     }
 
     pub(super) fn save_cursor(&mut self, id: ConsumerId, level: Level, out: &mut Outbox<Peer>) {

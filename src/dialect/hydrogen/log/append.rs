@@ -70,7 +70,7 @@ impl Hydrogen {
         };
         let topic: Arc<str> = event.topic.into();
         let payload = Bytes::copy_from_slice(event.payload);
-        let is_fanned_out = level == Level::Memory && self.logs.of(&topic).is_some_and(|log| log.pending_disk == 0);
+        let is_fanned_out = level == Level::Memory && self.logs.of(&topic).is_some_and(|log| log.pending_sent == 0);
         let mut receivers = 0;
         if is_fanned_out {
             receivers = self.hand_out(event, stamp, true, now, out)? + self.interest.matching(&topic).len();
@@ -80,10 +80,8 @@ impl Hydrogen {
         let is_mixed = self.logs.of(&topic).is_some_and(|log| log.is_mixed);
         if let Some(log) = self.logs.of_mut(&topic) {
             log.pending += 1;
-            match level {
-                Level::Disk => log.pending_disk += 1,
-                Level::Memory => log.pending_answered += 1,
-            }
+            log.pending_sent += u32::from(!is_fanned_out);
+            log.pending_answered += u32::from(level == Level::Memory);
         }
         let append = Append {
             topic: topic.clone(),

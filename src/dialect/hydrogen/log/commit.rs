@@ -6,6 +6,7 @@ use super::super::asked::{Appended, Asked};
 use super::super::gather::Part;
 use super::super::publish::{Event, answer};
 use super::super::{Hydrogen, Peer};
+use super::Log;
 use crate::base::{Error, Metric, Now};
 use crate::engine::store::{Answer, Commit, Damage, Failure, Level, Record, StoreError, StoreEvent, StoreFault};
 use crate::engine::work::Outbox;
@@ -71,11 +72,7 @@ impl Hydrogen {
     /// An event of this worker is in its log.
     fn on_appended(&mut self, append: &Appended, record: &Record, now: Now, out: &mut Outbox<Peer>) {
         if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == append.stamp.epoch) {
-            log.pending -= 1;
-            match append.level {
-                Level::Disk => log.pending_disk -= 1,
-                Level::Memory => log.pending_answered -= 1,
-            }
+            log.ended(append);
             log.committed = append.stamp.offset;
             log.bytes += record.weight() as u64;
             log.first_time.get_or_insert(append.time);
@@ -136,6 +133,12 @@ impl Hydrogen {
             Asked::Letters(ask) => self.on_letters(*ask, result, now, out),
             Asked::Cursor(consumer) => self.on_cursor_saved(consumer, result.is_ok()),
             Asked::Retained(topic) => self.on_retained_saved(topic, result.is_ok()),
+            Asked::Seal(seq) => {
+                if result.is_err() {
+                    self.unsaved_seal = Some(seq);
+                    self.arm_save(now);
+                }
+            }
             Asked::Nothing => {}
         }
     }
@@ -144,11 +147,7 @@ impl Hydrogen {
     /// was best-effort; it goes out all the same.
     fn on_not_appended(&mut self, append: &Appended, error: &Error, now: Now, out: &mut Outbox<Peer>) {
         if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == append.stamp.epoch) {
-            log.pending = log.pending.saturating_sub(1);
-            match append.level {
-                Level::Disk => log.pending_disk = log.pending_disk.saturating_sub(1),
-                Level::Memory => log.pending_answered = log.pending_answered.saturating_sub(1),
-            }
+            log.ended(append);
         }
         if append.level == Level::Memory {
             self.counters.inc(Metric::EVENTS_UNLOGGED);
@@ -177,6 +176,9 @@ impl Hydrogen {
             // What is refused does not follow what the store has; it would be refused again.
             if log.pending_answered > 0 || failure.error.fault == StoreFault::Refused {
                 log.is_sealed = true;
+                // Somebody was told of offsets that are not in the store: also after a restart
+                // nobody else is to be told of them.
+                self.unsaved_seal = Some(self.store.head);
             } else {
                 log.handed_out = log.committed;
                 let (epoch, offset) = (log.epoch, log.committed);
@@ -184,6 +186,15 @@ impl Hydrogen {
                 let _ = self.topics.restore(&topic, epoch, offset, now.mono);
             }
         }
+    }
+}
+
+impl Log {
+    /// An append is over, one way or the other.
+    fn ended(&mut self, append: &Appended) {
+        self.pending = self.pending.saturating_sub(1);
+        self.pending_sent = self.pending_sent.saturating_sub(u32::from(!append.is_fanned_out));
+        self.pending_answered = self.pending_answered.saturating_sub(u32::from(append.level == Level::Memory));
     }
 }
 

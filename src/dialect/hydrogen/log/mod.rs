@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::base::Wall;
-use crate::engine::store::{Image, LogHead};
+use crate::engine::store::{Image, LogHead, Seq};
 use crate::engine::topic::{Epoch, Pattern, Seeded};
 
 /// What is known of a topic's log.
@@ -55,8 +55,8 @@ pub(super) struct Log {
     pub first_time: Option<Wall>,
     /// Appends under way.
     pub pending: u32,
-    /// Those of them whose publishers wait for the disk.
-    pub pending_disk: u32,
+    /// Those of them that best-effort subscribers get with the commit, and nothing newer before.
+    pub pending_sent: u32,
     /// Those of them whose publishers were answered already.
     pub pending_answered: u32,
     /// A trim is under way.
@@ -78,17 +78,17 @@ impl Log {
             bytes: 0,
             first_time: None,
             pending: 0,
-            pending_disk: 0,
+            pending_sent: 0,
             pending_answered: 0,
             is_trimming: false,
             retention: rule.map_or(default, |rule| &rule.retention).clone(),
         }
     }
 
-    fn of(head: &LogHead, was_closed: bool, rule: Option<&TopicRule>, default: &Arc<Retention>) -> Log {
+    fn of(head: &LogHead, sealed: Seq, rule: Option<&TopicRule>, default: &Arc<Retention>) -> Log {
         Log {
             // Its end is not known, so that its offsets must not be given to others.
-            is_sealed: head.is_cut || (head.is_mixed && !was_closed),
+            is_sealed: head.is_cut || (head.is_mixed && head.last_seq <= sealed),
             first: head.first,
             committed: head.last,
             handed_out: head.last,
@@ -143,13 +143,14 @@ impl Logs {
         }
     }
 
-    /// Takes this worker's logs from what the store was opened with.
-    pub(super) fn restore(&mut self, image: &Image, is_own: impl Fn(&str) -> bool) {
+    /// Takes this worker's logs from what the store was opened with. Mixed ones that end at
+    /// `sealed` or before get no more events.
+    pub(super) fn restore(&mut self, image: &Image, sealed: Seq, is_own: impl Fn(&str) -> bool) {
         for head in image.logs.iter().filter(|head| is_own(&head.topic)) {
             let rules = self.rules.clone();
             let rule = rules.iter().find(|rule| rule.pattern.matches(&head.topic));
             if head.is_newest {
-                let log = Log::of(head, image.was_closed, rule, &self.default);
+                let log = Log::of(head, sealed, rule, &self.default);
                 self.insert(head.topic.clone(), log);
             } else if head.first <= head.last {
                 self.older.push(OlderLog {

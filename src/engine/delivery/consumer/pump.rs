@@ -67,7 +67,10 @@ impl Consumer {
                     expired += 1;
                 }
                 Some(record) if source == Source::Log && !self.selectors.name(&record.topic) => drop(self.finish(seq)),
-                Some(record) if !is_full => is_full = !self.send_again(record, now, out),
+                // What came back meanwhile and is older goes first: this is fetched again after it.
+                Some(record) if !is_full && self.flights.unsent().next() == Some(seq) => {
+                    is_full = !self.send_again(record, now, out);
+                }
                 Some(_) => {}
             }
         }

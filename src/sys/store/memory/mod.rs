@@ -54,6 +54,8 @@ impl MemoryBackend {
         let mut inner = disk.lock();
         let mut damage = Vec::new();
         inner.set_aside_all(&mut damage);
+        // What is there counts from now on, so it is synced, as by any store that is recovered.
+        inner.sync();
         let image = inner.open(now, dedup_window, dedup_max);
         let backend =
             MemoryBackend { disk: disk.clone(), process: inner.process(), broken: None, wanted: 0, damage: Vec::new() };
