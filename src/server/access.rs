@@ -3,6 +3,7 @@
 //! One service thread. It also emits the periodic `system.status_update`, and feeds the service
 //! manager's watchdog, since those are timers of the same kind.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::first_start::keys_path;
 use super::status::StatusSource;
 use super::store;
 use super::watch::Watchdog;
+use crate::base::limits::BLOCKS;
 use crate::base::{Code, Error, WorkerId};
 use crate::config::Config;
 use crate::dialect::hydrogen::Peer;
@@ -24,10 +26,16 @@ use crate::engine::work::{Completion, Control, Notice};
 use crate::sys::clock::Clock;
 use crate::sys::keyfile::Watcher;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
+use crate::sys::store::gauges::StoreGauges;
 use crate::sys::store::thread::StoreSender;
 
 /// Between two looks at the keys file.
 const KEYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Changes of the blocks that wait to be written down.
+const UNWRITTEN_MAX: usize = 2 * BLOCKS;
+/// Times that a change is sent to a store that is well, a second apart.
+const TRIES: u32 = 3;
 
 /// What the keeper is sent.
 pub(super) enum ToKeeper {
@@ -55,6 +63,10 @@ pub(super) struct Keeper {
     pub emitter: Emitter,
     pub watchdog: Option<Watchdog>,
     pub store: StoreSender,
+    pub gauges: Arc<StoreGauges>,
+    /// Changes of the blocks, and how often each was sent to a store that was well. Written twice is
+    /// the same as once; a store that failed meanwhile has it then.
+    pub unwritten: VecDeque<(Write, u32)>,
 }
 
 impl Keeper {
@@ -74,6 +86,7 @@ impl Keeper {
             if keys_at <= now {
                 keys_at = now + KEYS_INTERVAL;
                 self.look_at_keys();
+                self.write_blocks();
             }
             if let (Some(at), Some(interval)) = (status_at, self.status_interval)
                 && at <= now
@@ -154,12 +167,30 @@ impl Keeper {
     }
 
     /// A block holds at once; it is on the disk a moment later, so that a restart does not lift it.
-    fn write_down(&self, write: Write) {
-        // No worker knows the ticket, so that none takes the completion for its own.
-        let request = Request { worker: WorkerId(0), ticket: u64::MAX, term: 0, op: Op::Write(write) };
-        if self.store.try_send(vec![request]).is_err() {
+    fn write_down(&mut self, write: Write) {
+        if self.unwritten.len() >= UNWRITTEN_MAX {
+            self.unwritten.pop_front();
             log::error!("a change of the blocks could not be written down: a restart forgets it");
         }
+        self.unwritten.push_back((write, 0));
+        self.write_blocks();
+    }
+
+    /// Sends what may not be written down yet, while the store is well.
+    fn write_blocks(&mut self) {
+        if !self.gauges.is_well() {
+            return;
+        }
+        for (write, tries) in &mut self.unwritten {
+            // No worker knows the ticket, so that none takes the completion for its own.
+            let op = Op::Write(write.clone());
+            let request = Request { worker: WorkerId(0), ticket: u64::MAX, term: 0, op };
+            if self.store.try_send(vec![request]).is_err() {
+                return;
+            }
+            *tries += 1;
+        }
+        self.unwritten.retain(|(_, tries)| *tries < TRIES);
     }
 
     fn swap_blocks(&mut self, list: Result<BlockList, Error>, said: &serde_json::Value) -> Result<Box<str>, Error> {

@@ -1,5 +1,6 @@
 //! From a configuration to running threads.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -171,7 +172,7 @@ impl ServerBuilder {
             u16::try_from(workers.len()).unwrap_or(u16::MAX),
             store::sink(workers.clone()),
             store::on_commit(store_counters),
-            gauges,
+            gauges.clone(),
             |run| {
                 health::spawn("store", &health, move || {
                     run();
@@ -241,6 +242,8 @@ impl ServerBuilder {
             emitter: Emitter::new("system", events.clone()),
             watchdog: Watchdog::from_environment(beats),
             store: store_send.clone(),
+            gauges: gauges.clone(),
+            unwritten: VecDeque::new(),
         };
         threads.services.push(spawn("keeper", &health, move || {
             keeper.run();

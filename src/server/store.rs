@@ -10,7 +10,7 @@ use crate::base::{Counters, Metric, Now, Wall, WorkerId};
 use crate::config::Config;
 use crate::dialect::hydrogen::{Peer, ShardImage};
 use crate::engine::auth::{Block, BlockList, Target};
-use crate::engine::store::{Backend, Level, StoreError, StoreEvent, Table, Write};
+use crate::engine::store::{Backend, Level, Seq, StoreError, StoreEvent, Table, Write};
 use crate::sys::mailbox::{ToWorker, WorkerSender};
 use crate::sys::store::gauges::StoreGauges;
 use crate::sys::store::sqlite::{SqliteBackend, SqliteSettings};
@@ -36,7 +36,8 @@ pub(super) fn open(config: &Config, now: Now, gauges: &StoreGauges, counters: &C
     let opened = SqliteBackend::open(settings, now.wall).map_err(|error| StartError::Store(error.to_string()))?;
     let mut backend: Box<dyn Backend> = Box::new(opened.backend);
     let image = ShardImage::load(opened.image, &mut *backend).map_err(|error| StartError::Store(error.to_string()))?;
-    let blocks = load_blocks(&mut *backend, now).map_err(|error| StartError::Store(error.to_string()))?;
+    let blocks =
+        load_blocks(&mut *backend, image.store.last, now).map_err(|error| StartError::Store(error.to_string()))?;
     for damage in opened.damage.into_iter().chain(backend.take_damage()) {
         counters.inc(Metric::STORE_DAMAGED.at(damage.kind()));
         gauges.add_damaged(1);
@@ -78,27 +79,43 @@ pub(super) fn delete_block(target: &Target) -> Write {
     Write::Delete { table: Table::Blocks, key: block_key(target).into(), level: Level::Disk }
 }
 
-fn load_blocks(backend: &mut dyn Backend, now: Now) -> Result<BlockList, StoreError> {
+/// Reads the blocks; those that are over go from the store.
+fn load_blocks(backend: &mut dyn Backend, last: Seq, now: Now) -> Result<BlockList, StoreError> {
     let mut blocks = BlockList::default();
-    for (key, value) in backend.scan(Table::Blocks, "", None, BLOCKS)? {
-        let target = match key.split_once('/') {
-            Some(("i", name)) => Target::identity(name).ok(),
-            Some(("n", network)) => Target::network(network).ok(),
-            Some(_) | None => None,
-        };
-        let read = target.zip(serde_json::from_slice::<WrittenBlock>(&value).ok());
-        let Some((target, WrittenBlock { until, reason })) = read else {
-            log::error!("the store's block {key:?} cannot be read: it is left out");
-            continue;
-        };
-        let block = Block { target, until: until.map(Wall), reason };
-        if block.is_over(now.wall) {
-            continue;
+    let mut over: Vec<Write> = Vec::new();
+    let mut after: Option<Box<str>> = None;
+    loop {
+        let page = backend.scan(Table::Blocks, "", after.as_deref(), BLOCKS)?;
+        for (key, value) in &page {
+            let target = match key.split_once('/') {
+                Some(("i", name)) => Target::identity(name).ok(),
+                Some(("n", network)) => Target::network(network).ok(),
+                Some(_) | None => None,
+            };
+            let read = target.zip(serde_json::from_slice::<WrittenBlock>(value).ok());
+            let Some((target, WrittenBlock { until, reason })) = read else {
+                log::error!("the store's block {key:?} cannot be read: it is left out");
+                continue;
+            };
+            let block = Block { target, until: until.map(Wall), reason };
+            if block.is_over(now.wall) {
+                over.push(delete_block(&block.target));
+                continue;
+            }
+            match blocks.with(block, now.wall) {
+                Ok(list) => blocks = list,
+                Err(why) => log::error!("the store's block {key:?} is left out: {why}"),
+            }
         }
-        match blocks.with(block, now.wall) {
-            Ok(list) => blocks = list,
-            Err(why) => log::error!("the store's block {key:?} is left out: {why}"),
+        match page.last() {
+            Some((key, _)) if page.len() == BLOCKS => after = Some(key.clone()),
+            Some(_) | None => break,
         }
+    }
+    if !over.is_empty()
+        && let Err(error) = backend.commit(&over, last.next(), false)
+    {
+        log::warn!("blocks that are over stay in the store: {error}");
     }
     Ok(blocks)
 }
@@ -124,7 +141,6 @@ pub(super) fn on_commit(counters: Arc<Counters>) -> OnCommit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::store::Seq;
     use crate::sys::store::memory::{MemoryBackend, MemoryDisk};
 
     #[test]
@@ -143,7 +159,7 @@ mod tests {
             delete_block(&bob),
         ];
         backend.commit(&group, Seq(1), true).unwrap();
-        let blocks = load_blocks(&mut backend, now).unwrap();
+        let blocks = load_blocks(&mut backend, Seq(0), now).unwrap();
         let all: Vec<Block> = blocks.iter().cloned().collect();
         assert_eq!(all, [block(ann, None), block(net, Some(2_000))]);
     }

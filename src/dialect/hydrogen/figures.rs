@@ -30,19 +30,17 @@ pub struct DeliveryFigures {
     pub parked: usize,
     /// Requests that wait for the store.
     pub store_requests: usize,
-    /// The subscriptions with most events in flight.
+    /// The durable subscriptions with most events in flight.
     pub rows: Vec<SubscriptionFigures>,
 }
 
-/// One guaranteed subscription.
+/// One durable subscription.
 #[derive(Clone, Debug)]
 pub struct SubscriptionFigures {
-    /// Its name, or the session's id.
+    /// Its name.
     pub name: String,
-    /// Whose it is, if it is durable.
-    pub identity: Option<String>,
-    /// Its patterns.
-    pub topics: Vec<String>,
+    /// Whose it is.
+    pub identity: String,
     /// Connections that share it.
     pub members: usize,
     /// Events in flight.
@@ -78,20 +76,19 @@ impl Hydrogen {
             figures.oldest_ms = figures.oldest_ms.max(oldest);
             figures.behind += usize::from(!consumer.is_live());
             figures.letters += held.letters;
-            most.push((consumer.outstanding(), head.0.saturating_sub(consumer.taken().0), oldest, id));
+            // A session's id is its own affair.
+            if matches!(held.key, ConsumerKey::Durable { .. }) {
+                most.push((consumer.outstanding(), head.0.saturating_sub(consumer.taken().0), oldest, id));
+            }
         }
         most.sort_unstable_by(|one, other| other.cmp(one));
         most.truncate(ROWS);
         for (outstanding, behind_by, oldest_ms, id) in most {
             let Some(held) = self.consumers.of(id) else { continue };
-            let (name, identity) = match &held.key {
-                ConsumerKey::Session(session) => (session.to_string(), None),
-                ConsumerKey::Durable { identity, name } => (name.to_string(), Some(identity.to_string())),
-            };
+            let ConsumerKey::Durable { identity, name } = &held.key else { continue };
             figures.rows.push(SubscriptionFigures {
-                name,
-                identity,
-                topics: held.consumer.selectors().map(|one| one.pattern.as_str().to_owned()).collect(),
+                name: name.to_string(),
+                identity: identity.to_string(),
                 members: held.consumer.members_len(),
                 outstanding,
                 oldest_ms,

@@ -47,7 +47,7 @@ pub use log::{Retention, TopicRule};
 pub use peer::{Peer, RemotePublish};
 pub use settings::{DeliverySettings, HydrogenSettings, MessageRate, SessionEvent};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -127,7 +127,7 @@ pub struct Hydrogen {
     consumers: Consumers,
     interest: Interest<ConsumerId>,
     kept: Kept,
-    replaying: BTreeSet<SubKey>,
+    replaying: BTreeMap<SubKey, u64>,
     dirty_sessions: BTreeSet<ConnId>,
     dirty_retained: BTreeSet<Arc<str>>,
     /// What is still to be written down of logs that a crash left behind.
@@ -161,7 +161,7 @@ impl Hydrogen {
             consumers: Consumers::default(),
             interest: Interest::new(random.next_u64()),
             kept: Kept::default(),
-            replaying: BTreeSet::new(),
+            replaying: BTreeMap::new(),
             dirty_sessions: BTreeSet::new(),
             dirty_retained: BTreeSet::new(),
             unsaved_seal: None,

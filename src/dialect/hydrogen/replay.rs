@@ -19,7 +19,7 @@ use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now};
 use crate::engine::channel::StartFrom;
 use crate::engine::outbound::EventFrame;
-use crate::engine::store::{Answer, Op, Page, Read, StoreError};
+use crate::engine::store::{Answer, Op, Page, Read, Seq, StoreError};
 use crate::engine::topic::{Epoch, Filter, Options, Pattern, Payload, SubKey, Target};
 use crate::engine::work::{Order, Outbox};
 
@@ -27,6 +27,8 @@ use crate::engine::work::{Order, Outbox};
 const NEWEST: u64 = 1000;
 /// Topics under one pattern, at most.
 const TOPICS: usize = 10_000;
+/// Times that all topics are gone through, since they get more while others are read.
+const PASSES: u32 = 16;
 /// Events, and bytes, that are read at a time.
 const PAGE: (usize, usize) = (256, 128 * 1024);
 
@@ -40,6 +42,10 @@ pub(super) struct Replay {
     next: usize,
     /// Whether places are read once, up to where they ended in the beginning.
     is_last: bool,
+    /// How often all places were gone through.
+    passes: u32,
+    /// Which replay of its subscription it is: only the newest ends in one.
+    number: u64,
     end: End,
     reply: Reply,
 }
@@ -59,6 +65,8 @@ struct Place {
     topic: Arc<str>,
     epoch: Epoch,
     from: At,
+    /// The newest event when it was asked for.
+    end: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +80,8 @@ enum At {
 pub(super) enum End {
     /// The subscription without acks begins.
     Subscribe { key: SubKey, pattern: Pattern, options: Options, identity: Arc<str> },
-    /// A guaranteed subscription begins at its home.
-    Guaranteed,
+    /// A guaranteed subscription begins at its home, behind what was newest before.
+    Guaranteed { head: Seq },
 }
 
 impl Hydrogen {
@@ -96,17 +104,28 @@ impl Hydrogen {
                 StartFrom::Offset(after) => At::Offset(after.max(log.handed_out.saturating_sub(NEWEST))),
                 StartFrom::Time(since) => At::Time(since),
             };
-            places.push(Place { topic, epoch: log.epoch, from });
+            places.push(Place { topic, epoch: log.epoch, from, end: log.handed_out });
         }
+        let number = self.random_number();
         if let End::Subscribe { key, .. } = &end {
-            self.replaying.insert(*key);
+            self.replaying.insert(*key, number);
         }
         let is_last = from == StartFrom::Last;
-        self.go_on_replaying(Replay { target, filter, places, next: 0, is_last, end, reply }, now, out);
+        self.go_on_replaying(
+            Replay { target, filter, places, next: 0, is_last, passes: 0, number, end, reply },
+            now,
+            out,
+        );
     }
 
     /// Reads on, or ends.
     fn go_on_replaying(&mut self, mut replay: Replay, now: Now, out: &mut Outbox<Peer>) {
+        if let End::Subscribe { key, .. } = &replay.end
+            && self.replaying.get(key) != Some(&replay.number)
+        {
+            // Its connection is gone, it was ended, or it was asked for anew.
+            return self.part(replay.reply, Part::Done, now, out);
+        }
         // A topic that was read may have got more while another was.
         let is_behind = |place: &Place| {
             let log = self.logs.of(&place.topic).filter(|log| log.epoch == place.epoch);
@@ -117,16 +136,24 @@ impl Hydrogen {
         };
         if replay.next >= replay.places.len() && !replay.is_last {
             replay.next = replay.places.iter().position(is_behind).unwrap_or(replay.places.len());
+            replay.passes += 1;
+            if replay.next < replay.places.len() && replay.passes > PASSES {
+                let error =
+                    Error::new(Code::Unavailable, "its topics get more than can be read: begin with what is new");
+                return self.fail_replay(&replay, error, now, out);
+            }
         }
         while replay.places.get(replay.next).is_some_and(|place| !is_behind(place)) {
             replay.next += 1;
         }
-        let Some(place) = replay.places.get(replay.next) else {
+        let end = |place: &Place| self.logs.of(&place.topic).map_or(0, |log| log.handed_out);
+        let Some(place) = replay.places.get_mut(replay.next) else {
             if replay.is_last || replay.places.iter().all(|place| !is_behind(place)) {
                 return self.end_replay(replay, now, out);
             }
             return self.go_on_replaying(replay, now, out);
         };
+        place.end = end(place);
         let (topic, epoch, (limit, bytes)) = (place.topic.clone(), place.epoch, PAGE);
         let read = match place.from {
             At::Offset(after) => Read::Offset { topic, epoch, after, limit, bytes },
@@ -147,19 +174,14 @@ impl Hydrogen {
             Ok(Answer::Page(page)) => page,
             Ok(_) => {
                 let error = Error::new(Code::Internal, "the store answered something else");
-                return self.part(replay.reply, Part::Failed(error), now, out);
+                return self.fail_replay(&replay, error, now, out);
             }
-            Err(error) => return self.part(replay.reply, Part::Failed(error.error()), now, out),
+            Err(error) => return self.fail_replay(&replay, error.error(), now, out),
         };
         self.send_page(&replay, page, now, out);
-        let handed_out = replay
-            .places
-            .get(replay.next)
-            .and_then(|place| self.logs.of(&place.topic).filter(|log| log.epoch == place.epoch))
-            .map_or(0, |log| log.handed_out);
         if let Some(place) = replay.places.get_mut(replay.next) {
             // A page without events has nothing behind it.
-            place.from = At::Offset(page.records.last().map_or(handed_out, |record| record.offset));
+            place.from = At::Offset(page.records.last().map_or(place.end, |record| record.offset));
             if !page.more {
                 replay.next += 1;
             }
@@ -190,20 +212,28 @@ impl Hydrogen {
 
     /// The same for all of a connection.
     pub(super) fn cancel_replays(&mut self, conn: ConnId) {
-        self.replaying.retain(|key| key.conn != conn);
+        self.replaying.retain(|key, _| key.conn != conn);
+    }
+
+    fn fail_replay(&mut self, replay: &Replay, error: Error, now: Now, out: &mut Outbox<Peer>) {
+        if let End::Subscribe { key, .. } = &replay.end
+            && self.replaying.get(key) == Some(&replay.number)
+        {
+            self.replaying.remove(key);
+        }
+        self.part(replay.reply, Part::Failed(error), now, out);
     }
 
     fn end_replay(&mut self, replay: Replay, now: Now, out: &mut Outbox<Peer>) {
         let part = match replay.end {
-            // Its connection is gone, or it was ended meanwhile.
-            End::Subscribe { key, .. } if !self.replaying.remove(&key) => Part::Done,
             End::Subscribe { key, pattern, options, identity } => {
+                self.replaying.remove(&key);
                 match self.topics.subscribe(key, &pattern, options, identity) {
                     Ok(()) => Part::Done,
                     Err(full) => Part::Failed(full.into()),
                 }
             }
-            End::Guaranteed => Part::Head(self.store.head),
+            End::Guaranteed { head } => Part::Head(head),
         };
         self.part(replay.reply, part, now, out);
     }

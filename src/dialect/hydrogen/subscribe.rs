@@ -50,6 +50,7 @@ impl Hydrogen {
             let answer = self.grant(conn, pattern, &options, false).and_then(|(key, name)| {
                 for worker in self.holders(pattern) {
                     if worker == self.worker && from == StartFrom::New {
+                        self.cancel_replay(key);
                         self.topics.subscribe(key, pattern, options.clone(), name.clone())?;
                         continue;
                     }

@@ -103,6 +103,9 @@ impl Hydrogen {
                 Timer::Sweep => {
                     let swept = self.topics.sweep(now.mono, self.settings.topic_idle, SWEEP_BUDGET);
                     self.counters.add(Metric::TOPICS_ENDED, swept.topics as u64);
+                    for topic in self.topics.take_expired() {
+                        self.mark_retained(&topic, now);
+                    }
                     self.sweep_logs(now, out);
                     self.expire_sessions(now, out);
                     self.expire_durables(now, out);

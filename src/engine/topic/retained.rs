@@ -46,11 +46,20 @@ pub(super) struct RetainedValues {
     bytes: usize,
     values_max: usize,
     bytes_max: usize,
+    /// Topics whose value expired and was taken out, until somebody asks.
+    expired: Vec<Arc<str>>,
 }
 
 impl RetainedValues {
     pub fn new(values_max: usize, bytes_max: usize) -> RetainedValues {
-        RetainedValues { values: BTreeMap::new(), deadlines: BTreeSet::new(), bytes: 0, values_max, bytes_max }
+        RetainedValues {
+            values: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            bytes: 0,
+            values_max,
+            bytes_max,
+            expired: Vec::new(),
+        }
     }
 
     /// Makes room for a value of `topic` with `bytes` in all, in place of the one that it has.
@@ -122,8 +131,17 @@ impl RetainedValues {
             }
             let name = name.clone();
             self.remove(&name);
+            // As many as there were values at most, if they are asked for now and then.
+            if self.expired.len() < self.values_max {
+                self.expired.push(name);
+            }
         }
         budget
+    }
+
+    /// Topics whose value expired since the last call.
+    pub fn take_expired(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.expired)
     }
 
     pub fn len(&self) -> usize {

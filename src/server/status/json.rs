@@ -93,14 +93,12 @@ pub(super) fn status(view: &View<'_>) -> Value {
     })
 }
 
-/// The guaranteed subscriptions with most events in flight.
+/// The durable subscriptions with most events in flight.
 fn subscriptions(view: &View<'_>) -> Value {
     let row = |row: &SubscriptionFigures| {
         json!({
-            "name": row.identity.is_some().then_some(&row.name),
-            "session": row.identity.is_none().then_some(&row.name),
+            "name": row.name,
             "identity": row.identity,
-            "topics": row.topics,
             "connections": row.members,
             "outstanding": row.outstanding,
             "oldest_unacked_ms": row.oldest_ms,

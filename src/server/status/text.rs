@@ -32,10 +32,10 @@ pub(super) fn metrics(view: &View<'_>) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The guaranteed subscriptions with most events in flight, those of sessions together.
+/// The durable subscriptions with most events in flight.
 fn by_subscription(view: &View<'_>) -> Option<MetricFamily> {
     let rows = view.delivery.iter().flat_map(|figures| &figures.rows);
-    let durable = rows.filter_map(|row| Some((row.identity.as_deref()?, row.name.as_str(), row.outstanding)));
+    let durable = rows.map(|row| (row.identity.as_str(), row.name.as_str(), row.outstanding));
     let metric = |(identity, name, outstanding): (&str, &str, usize)| {
         let mut metric = number(Kind::GaugeUp, "", "", outstanding as f64);
         metric.set_label(vec![label("identity", identity), label("subscription", name)]);

@@ -78,7 +78,7 @@ impl Hydrogen {
             // its newest event is the first that is delivered.
             let target = Target { conn, flags: TargetFlags::default() };
             let past = Past { target, filter, pattern: &pattern, from };
-            return self.begin_replay(past, End::Guaranteed, reply, now, out);
+            return self.begin_replay(past, End::Guaranteed { head }, reply, now, out);
         }
         let log = self.logs.of(pattern.as_str()).map(|log| (log.epoch, log.committed));
         let topic: Arc<str> = pattern.as_str().into();

@@ -190,6 +190,11 @@ impl Topics {
         Swept { topics: over.len(), retained }
     }
 
+    /// Topics whose retained value expired and was taken out since the last call.
+    pub fn take_expired(&mut self) -> Vec<Arc<str>> {
+        self.retained.take_expired()
+    }
+
     /// A topic that has state.
     pub fn topic(&self, topic: &str) -> Option<&Topic> {
         self.table.topic(topic)
