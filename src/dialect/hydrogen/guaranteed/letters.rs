@@ -143,7 +143,7 @@ impl Hydrogen {
     /// Payloads of letters that are delivered again. The consumer asks for no more until it has them.
     pub(super) fn fetch_letters(&mut self, id: ConsumerId, seqs: Vec<Seq>, out: &mut Outbox<Peer>) {
         let Some(held) = self.consumers.of_mut(id) else { return };
-        held.fetching = (seqs.len(), Vec::new());
+        held.fetching = (seqs.len(), Some(Vec::new()));
         for seq in seqs {
             let key = key_of(&held.key, seq).into();
             self.store.ask(Asked::FetchedLetter(id, seq), Op::Get { table: Table::DeadLetters, key }, out);
@@ -162,12 +162,19 @@ impl Hydrogen {
         let Some(held) = self.consumers.of_mut(id) else { return };
         let (waits, records) = &mut held.fetching;
         *waits = waits.saturating_sub(1);
-        if let Ok(Answer::Value(Some(value))) = result {
-            records.extend(Letter::read(value).and_then(|letter| letter.record(seq)));
+        match result {
+            Ok(Answer::Value(None)) => {}
+            Ok(Answer::Value(Some(value))) => {
+                if let Some(records) = records {
+                    records.extend(Letter::read(value).and_then(|letter| letter.record(seq)));
+                }
+            }
+            // What could not be read is not gone: all of them are asked for again.
+            Ok(_) | Err(_) => *records = None,
         }
         if *waits == 0 {
-            let records = std::mem::take(records);
-            self.on_fetched(id, Some(records), now, out);
+            let records = records.take();
+            self.on_fetched(id, records, now, out);
         }
     }
 }

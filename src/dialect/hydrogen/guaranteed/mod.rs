@@ -47,8 +47,9 @@ pub(super) struct Held {
     pub lost: BTreeSet<Arc<str>>,
     /// Its dead letters, about.
     pub letters: usize,
-    /// Letters that are being fetched: so many are still to come, and those that are there.
-    pub fetching: (usize, Vec<Record>),
+    /// Letters that are being fetched: so many are still to come, and those that are there, unless
+    /// one could not be read.
+    pub fetching: (usize, Option<Vec<Record>>),
     /// Since when it has no members.
     pub unattended: Option<Wall>,
 }
@@ -127,7 +128,7 @@ impl Consumers {
             is_saving: false,
             lost: BTreeSet::new(),
             letters: 0,
-            fetching: (0, Vec::new()),
+            fetching: (0, None),
             unattended: Some(now),
         })
     }
