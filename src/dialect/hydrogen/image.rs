@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::Hydrogen;
 use super::consumer_id::ConsumerKey;
 use super::guaranteed::{Definition, Progress};
+use super::letter::parse_key;
 use super::record::SessionRecord;
 use crate::base::Now;
 use crate::engine::store::{Backend, Image, Seq, StoreError, Table};
@@ -30,8 +31,8 @@ pub struct ShardImage {
     sessions: Vec<SessionRecord>,
     /// Retained events, by topic.
     retained: Vec<(Box<str>, Bytes)>,
-    /// How many dead letters each subscription has, by key.
-    letters: Vec<(String, usize)>,
+    /// The dead letters of each subscription, also of those that have ended.
+    letters: Vec<(ConsumerKey, Vec<Seq>)>,
 }
 
 impl ShardImage {
@@ -66,10 +67,13 @@ impl ShardImage {
             Ok(())
         })?;
         each(backend, Table::DeadLetters, |_, key, _| {
-            let of = key.rsplit_once('#').map_or(key, |(of, _)| of);
+            let Some((of, seq)) = parse_key(key) else {
+                log::error!("the store's dead letter {key:?} cannot be read: it is left out");
+                return Ok(());
+            };
             match image.letters.last_mut() {
-                Some((last, count)) if last == of => *count += 1,
-                Some(_) | None => image.letters.push((of.to_owned(), 1)),
+                Some((last, seqs)) if *last == of => seqs.push(seq),
+                Some(_) | None => image.letters.push((of, vec![seq])),
             }
             Ok(())
         })?;
@@ -118,9 +122,9 @@ impl Hydrogen {
                 self.restore_consumer(key.clone(), definition, progress.as_ref(), now);
             }
         }
-        for (key, count) in &image.letters {
-            if let Some(held) = ConsumerKey::parse(key).and_then(|key| self.consumers.of_mut(key.id())) {
-                held.letters = *count;
+        for (key, seqs) in &image.letters {
+            if self.home(key.id()) == own {
+                self.consumers.letters.restore(&key.to_string(), seqs);
             }
         }
         for (topic, value) in &image.retained {

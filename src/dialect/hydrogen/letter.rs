@@ -162,8 +162,8 @@ pub(super) struct LettersAsk {
 pub enum LettersPeer {
     /// Deliver this one again.
     Replay(Seq, Bytes),
-    /// This one was forgotten.
-    Discarded,
+    /// This one is gone.
+    Discarded(ConsumerKey, Seq),
 }
 
 impl LettersAsk {

@@ -12,7 +12,7 @@ use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
 use crate::base::{Code, Error, Now};
 use crate::engine::channel::Letters;
-use crate::engine::store::{Answer, Level, Op, StoreError, Table, Write};
+use crate::engine::store::{Answer, Op, StoreError, Table};
 use crate::engine::work::Outbox;
 
 /// Letters read at a time.
@@ -161,14 +161,12 @@ impl Hydrogen {
             }
             Letters::Discard(_) | Letters::DiscardAll(_) => {
                 ask.count += 1;
-                let write = Write::Delete { table: Table::DeadLetters, key: text.into(), level: Level::Memory };
-                self.store.ask(Asked::Nothing, Op::Write(write), out);
-                self.send_letters(key.id(), LettersPeer::Discarded, now, out);
+                self.delete_letter(key, seq, out);
             }
         }
     }
 
-    fn send_letters(&mut self, id: ConsumerId, what: LettersPeer, now: Now, out: &mut Outbox<Peer>) {
+    pub(super) fn send_letters(&mut self, id: ConsumerId, what: LettersPeer, now: Now, out: &mut Outbox<Peer>) {
         let home = self.home(id);
         if home == self.worker {
             self.on_letters_peer(id, what, now, out);
@@ -185,16 +183,16 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let Some(held) = self.consumers.of_mut(id) else { return };
         match what {
             LettersPeer::Replay(seq, value) => {
+                let Some(held) = self.consumers.of_mut(id) else { return };
                 if let Some(letter) = Letter::read(&value).and_then(|letter| letter.dead(seq)) {
                     held.consumer.replay(letter, now.mono);
                 }
+                self.consumers.touch(id);
+                self.pump_touched(now, out);
             }
-            LettersPeer::Discarded => held.letters = held.letters.saturating_sub(1),
+            LettersPeer::Discarded(key, seq) => self.consumers.letters.remove(&key.to_string(), seq),
         }
-        self.consumers.touch(id);
-        self.pump_touched(now, out);
     }
 }

@@ -7,6 +7,7 @@
 //! repeat, never a loss.
 
 mod acks;
+mod letter_index;
 mod letters;
 mod letters_command;
 mod make;
@@ -26,6 +27,7 @@ use crate::engine::delivery::Consumer;
 use crate::engine::outbound::{Lane, Overflow};
 use crate::engine::store::Record;
 use crate::engine::topic::TargetFlags;
+use letter_index::LetterIndex;
 
 /// Topics that one subscription is told to have lost.
 const LOST_TOPICS: usize = 64;
@@ -45,8 +47,6 @@ pub(super) struct Held {
     pub is_saving: bool,
     /// Topics of which it lost events, until its client is told.
     pub lost: BTreeSet<Arc<str>>,
-    /// Its dead letters, about.
-    pub letters: usize,
     /// Letters that are being fetched: so many are still to come, and those that are there, unless
     /// one could not be read.
     pub fetching: (usize, Option<Vec<Record>>),
@@ -105,6 +105,10 @@ pub(super) struct Consumers {
     /// Those whose cursor is to be saved.
     dirty: BTreeSet<ConsumerId>,
     durables: usize,
+    /// The dead letters that are at home here.
+    pub(super) letters: LetterIndex,
+    /// Letters that are being taken away to make room.
+    evicting: usize,
     pub(super) is_save_armed: bool,
 }
 
@@ -127,7 +131,6 @@ impl Consumers {
             writing: Writing::default(),
             is_saving: false,
             lost: BTreeSet::new(),
-            letters: 0,
             fetching: (0, None),
             unattended: Some(now),
         })
@@ -163,15 +166,6 @@ impl Consumers {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Held)> {
         self.by_id.iter().map(|(id, held)| (*id, held))
-    }
-
-    /// If there are `most` dead letters or more, who has most of them.
-    fn with_most_letters(&self, most: usize) -> Option<(ConsumerId, &Held)> {
-        let all: usize = self.by_id.values().map(|held| held.letters).sum();
-        if all < most {
-            return None;
-        }
-        self.iter().max_by_key(|(_, held)| held.letters)
     }
 
     pub(super) fn ids(&self) -> Vec<ConsumerId> {
