@@ -14,6 +14,9 @@ use crate::engine::store::{Backend, Image, Seq, StoreError, Table};
 /// Values read at a time.
 const PAGE: usize = 1024;
 
+/// Dead letters read at a time: each holds an event's payload.
+const LETTERS_PAGE: usize = 64;
+
 /// Where each worker writes how far logs were left behind by a crash, or by a store that failed.
 pub(super) const SEALED: &str = "sealed";
 
@@ -87,14 +90,15 @@ fn each(
     table: Table,
     mut look: impl FnMut(&mut dyn Backend, &str, &Bytes) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    let limit = if table == Table::DeadLetters { LETTERS_PAGE } else { PAGE };
     let mut after: Option<Box<str>> = None;
     loop {
-        let page = backend.scan(table, "", after.as_deref(), PAGE)?;
+        let page = backend.scan(table, "", after.as_deref(), limit)?;
         for (key, value) in &page {
             look(backend, key, value)?;
         }
         match page.last() {
-            Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+            Some((key, _)) if page.len() == limit => after = Some(key.clone()),
             Some(_) | None => return Ok(()),
         }
     }

@@ -16,7 +16,7 @@ use crate::engine::store::{Answer, Op, StoreError, Table};
 use crate::engine::work::Outbox;
 
 /// Letters read at a time.
-const PAGE: usize = 128;
+const PAGE: usize = 32;
 
 impl Hydrogen {
     /// A command about dead letters.
@@ -46,6 +46,7 @@ impl Hydrogen {
             letters,
             reply,
             rows: Vec::new(),
+            row_bytes: 0,
             count: 0,
             ids,
             read: VecDeque::new(),
@@ -154,7 +155,7 @@ impl Hydrogen {
         let Some((key, seq)) = parse_key(text) else { return };
         let Some(letter) = Letter::read(value).filter(|letter| letter.is_of(ask.of())) else { return };
         match &ask.letters {
-            Letters::List { .. } => ask.rows.push(letter),
+            Letters::List { .. } => ask.list(letter, value.len()),
             Letters::Replay(_) | Letters::ReplayAll(_) => {
                 ask.count += 1;
                 self.send_letters(key.id(), LettersPeer::Replay(seq, value.clone()), now, out);
