@@ -188,7 +188,7 @@ impl Hydrogen {
             LettersPeer::Replay(seq, value) => {
                 let Some(held) = self.consumers.of_mut(id) else { return };
                 if let Some(letter) = Letter::read(&value).and_then(|letter| letter.dead(seq)) {
-                    held.consumer.replay(letter, now.mono);
+                    held.replay_later(letter);
                 }
                 self.consumers.touch(id);
                 self.pump_touched(now, out);
