@@ -18,14 +18,14 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   hydrogen dead-letters list
-  hydrogen dead-letters replay d-17
+  hydrogen dead-letters replay 'd/billing/shop#000000000000000d'
   hydrogen dead-letters discard --all --yes
 
 They need a key with the permission admin.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// List the dead letters, the oldest first
+    /// List the dead letters, subscription by subscription
     List(list::Args),
     /// Have dead letters delivered again
     Replay(dispose::ReplayArgs),

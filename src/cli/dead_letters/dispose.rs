@@ -27,14 +27,14 @@ pub(super) struct DiscardArgs {
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
-  hydrogen dead-letters replay d-17 d-18
+  hydrogen dead-letters replay 'd/billing/shop#000000000000000d' 's/2e000000.xuTfqzSk4v5BRXzQlCDvrQ#000000000000001f'
   hydrogen dead-letters replay --all --subscription billing --yes
 
 Each is delivered to the subscription that gave it up, and has all its attempts before it again.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
-  hydrogen dead-letters discard d-17
+  hydrogen dead-letters discard 'd/billing/shop#000000000000000d'
   hydrogen dead-letters discard --all --yes
   hydrogen dead-letters list --topic demo.a --json | jq -r .id | xargs hydrogen dead-letters discard
 

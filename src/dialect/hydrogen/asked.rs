@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Peer;
-use super::consumer_id::ConsumerId;
+use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::letter::LettersAsk;
 use super::making::Saving;
 use super::replay::Replay;
@@ -87,9 +87,11 @@ pub(super) enum Asked {
     /// The letter that it was before.
     DyingAgain(ConsumerId, Box<DeadLetter>),
     /// A letter that is being written.
-    Buried(ConsumerId, Seq),
+    Buried(ConsumerKey, Seq),
     /// The letter that makes room.
-    OldestLetter(ConsumerId),
+    Evicted(Arc<str>, Seq),
+    /// A letter that is done with.
+    Forgotten(ConsumerKey, Seq),
     /// A letter's event, to be delivered again.
     FetchedLetter(ConsumerId, Seq),
     /// Whether a letter's subscription is still there.

@@ -20,7 +20,7 @@ pub struct DeliveryFigures {
     pub oldest_ms: u64,
     /// Subscriptions that are behind the newest event.
     pub behind: usize,
-    /// Dead letters, about.
+    /// Dead letters, also of subscriptions that have ended.
     pub letters: usize,
     /// Topics that keep a log.
     pub logs: usize,
@@ -65,6 +65,7 @@ impl Hydrogen {
             log_events: self.logs.events(),
             parked: self.kept.len(),
             store_requests: self.store.waiting(),
+            letters: self.consumers.letters.len(),
             ..DeliveryFigures::default()
         };
         let head = self.store.head;
@@ -75,7 +76,6 @@ impl Hydrogen {
             figures.outstanding += consumer.outstanding();
             figures.oldest_ms = figures.oldest_ms.max(oldest);
             figures.behind += usize::from(!consumer.is_live());
-            figures.letters += held.letters;
             // A session's id is its own affair.
             if matches!(held.key, ConsumerKey::Durable { .. }) {
                 most.push((consumer.outstanding(), head.0.saturating_sub(consumer.taken().0), oldest, id));
@@ -94,7 +94,7 @@ impl Hydrogen {
                 oldest_ms,
                 is_live: held.consumer.is_live(),
                 behind_by,
-                letters: held.letters,
+                letters: self.consumers.letters.of(&held.key.to_string()),
             });
         }
         figures

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use super::Hydrogen;
 use super::consumer_id::ConsumerKey;
 use super::guaranteed::{Definition, Progress};
+use super::letter::parse_key;
 use super::record::SessionRecord;
 use crate::base::Now;
 use crate::engine::store::{Backend, Image, Seq, StoreError, Table};
 
 /// Values read at a time.
 const PAGE: usize = 1024;
+
+/// Dead letters read at a time: each holds an event's payload.
+const LETTERS_PAGE: usize = 64;
 
 /// Where each worker writes how far logs were left behind by a crash, or by a store that failed.
 pub(super) const SEALED: &str = "sealed";
@@ -30,8 +34,8 @@ pub struct ShardImage {
     sessions: Vec<SessionRecord>,
     /// Retained events, by topic.
     retained: Vec<(Box<str>, Bytes)>,
-    /// How many dead letters each subscription has, by key.
-    letters: Vec<(String, usize)>,
+    /// The dead letters of each subscription, also of those that have ended.
+    letters: Vec<(ConsumerKey, Vec<Seq>)>,
 }
 
 impl ShardImage {
@@ -66,10 +70,13 @@ impl ShardImage {
             Ok(())
         })?;
         each(backend, Table::DeadLetters, |_, key, _| {
-            let of = key.rsplit_once('#').map_or(key, |(of, _)| of);
+            let Some((of, seq)) = parse_key(key) else {
+                log::error!("the store's dead letter {key:?} cannot be read: it is left out");
+                return Ok(());
+            };
             match image.letters.last_mut() {
-                Some((last, count)) if last == of => *count += 1,
-                Some(_) | None => image.letters.push((of.to_owned(), 1)),
+                Some((last, seqs)) if *last == of => seqs.push(seq),
+                Some(_) | None => image.letters.push((of, vec![seq])),
             }
             Ok(())
         })?;
@@ -83,14 +90,15 @@ fn each(
     table: Table,
     mut look: impl FnMut(&mut dyn Backend, &str, &Bytes) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    let limit = if table == Table::DeadLetters { LETTERS_PAGE } else { PAGE };
     let mut after: Option<Box<str>> = None;
     loop {
-        let page = backend.scan(table, "", after.as_deref(), PAGE)?;
+        let page = backend.scan(table, "", after.as_deref(), limit)?;
         for (key, value) in &page {
             look(backend, key, value)?;
         }
         match page.last() {
-            Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+            Some((key, _)) if page.len() == limit => after = Some(key.clone()),
             Some(_) | None => return Ok(()),
         }
     }
@@ -118,9 +126,9 @@ impl Hydrogen {
                 self.restore_consumer(key.clone(), definition, progress.as_ref(), now);
             }
         }
-        for (key, count) in &image.letters {
-            if let Some(held) = ConsumerKey::parse(key).and_then(|key| self.consumers.of_mut(key.id())) {
-                held.letters = *count;
+        for (key, seqs) in &image.letters {
+            if self.home(key.id()) == own {
+                self.consumers.letters.restore(&key.to_string(), seqs);
             }
         }
         for (topic, value) in &image.retained {

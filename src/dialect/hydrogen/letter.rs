@@ -13,6 +13,9 @@ use crate::engine::delivery::{Attempt, DeadLetter, DeadReason, Outcome};
 use crate::engine::store::{Record, Seq};
 use crate::engine::topic::Epoch;
 
+/// Bytes of letters in one answer.
+const LIST_BYTES: usize = 1024 * 1024;
+
 /// A dead letter as it is kept and shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Letter {
@@ -145,6 +148,8 @@ pub(super) struct LettersAsk {
     pub reply: Reply,
     /// Letters of a list so far.
     pub rows: Vec<Letter>,
+    /// Their bytes.
+    pub row_bytes: usize,
     /// Letters replayed or discarded so far.
     pub count: usize,
     /// Ids that are still to be looked at.
@@ -162,8 +167,8 @@ pub(super) struct LettersAsk {
 pub enum LettersPeer {
     /// Deliver this one again.
     Replay(Seq, Bytes),
-    /// This one was forgotten.
-    Discarded,
+    /// This one is gone.
+    Discarded(ConsumerKey, Seq),
 }
 
 impl LettersAsk {
@@ -175,15 +180,26 @@ impl LettersAsk {
         }
     }
 
+    /// A letter for the list.
+    pub(super) fn list(&mut self, letter: Letter, bytes: usize) {
+        self.rows.push(letter);
+        self.row_bytes += bytes;
+    }
+
+    /// Whether the list holds one letter more than it may: the first of the next page. One letter
+    /// is listed however large it is.
     pub(super) fn is_full(&self) -> bool {
-        matches!(&self.letters, Letters::List { limit, .. } if self.rows.len() > *limit)
+        let is_large = self.rows.len() > 1 && self.row_bytes > LIST_BYTES;
+        is_large || matches!(&self.letters, Letters::List { limit, .. } if self.rows.len() > *limit)
     }
 
     pub(super) fn answer(mut self) -> Box<str> {
         let answer = match &self.letters {
-            Letters::List { limit, .. } => {
-                let more = self.rows.len() > *limit;
-                self.rows.truncate(*limit);
+            Letters::List { .. } => {
+                let more = self.is_full();
+                if more {
+                    self.rows.pop();
+                }
                 let next = self.rows.last().filter(|_| more).map(|letter| letter.id.clone());
                 serde_json::json!({"items": self.rows, "next": next})
             }
@@ -191,5 +207,71 @@ impl LettersAsk {
             Letters::Discard(_) | Letters::DiscardAll(_) => serde_json::json!({"discarded": self.count}),
         };
         answer.to_string().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(seq: u64) -> Letter {
+        let id = format!("d/billing/shop#{seq:016x}");
+        let text = format!(
+            r#"{{"id":"{id}","topic":"a","event":"1-{seq}","offset":{seq},"published":"","died":"","reason":"rejected",
+            "subscription":"billing","session":null,"identity":"shop","deliveries":1,"attempts":[],"payload":1}}"#
+        );
+        Letter::read(text.as_bytes()).unwrap()
+    }
+
+    /// Lists letters of these sizes until the list is full; gives how many are told, and whether
+    /// more come.
+    fn told(limit: usize, sizes: &[usize]) -> (usize, bool) {
+        let of = LettersOf { subscription: None, identity: None, topic: None };
+        let mut ask = LettersAsk {
+            letters: Letters::List { of, after: None, limit },
+            reply: Reply::Nobody,
+            rows: Vec::new(),
+            row_bytes: 0,
+            count: 0,
+            ids: Vec::new(),
+            read: VecDeque::new(),
+            after: None,
+            known: BTreeMap::new(),
+        };
+        for (seq, size) in (1..).zip(sizes) {
+            if ask.is_full() {
+                break;
+            }
+            ask.list(letter(seq), *size);
+        }
+        let answer: serde_json::Value = serde_json::from_str(&ask.answer()).unwrap();
+        let items = answer["items"].as_array().unwrap();
+        let is_more = !answer["next"].is_null();
+        assert!(!is_more || answer["next"] == items.last().unwrap()["id"]);
+        (items.len(), is_more)
+    }
+
+    #[test]
+    fn a_list_ends_at_its_limit_and_before_it_is_too_large() {
+        let (kib, large) = (1024, 900 * 1024);
+        for (limit, sizes, expected) in [
+            (2, vec![kib; 2], (2, false)),
+            (2, vec![kib; 9], (2, true)),
+            (9, vec![large; 1], (1, false)),
+            (9, vec![large; 3], (1, true)),
+            (9, vec![2 * large, kib], (1, true)),
+            (9, vec![2 * large], (1, false)),
+            (9, vec![300 * kib; 5], (3, true)),
+            (9, vec![], (0, false)),
+        ] {
+            assert_eq!(told(limit, &sizes), expected, "{limit} {sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_reads_as_it_was_written() {
+        let key = ConsumerKey::Durable { identity: "a#b/c".into(), name: "billing".into() };
+        assert_eq!(parse_key(&key_of(&key, Seq(31))), Some((key, Seq(31))));
+        assert_eq!(parse_key("d-17"), None);
     }
 }

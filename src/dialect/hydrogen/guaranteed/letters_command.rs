@@ -12,11 +12,11 @@ use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
 use crate::base::{Code, Error, Now};
 use crate::engine::channel::Letters;
-use crate::engine::store::{Answer, Level, Op, StoreError, Table, Write};
+use crate::engine::store::{Answer, Op, StoreError, Table};
 use crate::engine::work::Outbox;
 
 /// Letters read at a time.
-const PAGE: usize = 128;
+const PAGE: usize = 32;
 
 impl Hydrogen {
     /// A command about dead letters.
@@ -46,6 +46,7 @@ impl Hydrogen {
             letters,
             reply,
             rows: Vec::new(),
+            row_bytes: 0,
             count: 0,
             ids,
             read: VecDeque::new(),
@@ -154,21 +155,19 @@ impl Hydrogen {
         let Some((key, seq)) = parse_key(text) else { return };
         let Some(letter) = Letter::read(value).filter(|letter| letter.is_of(ask.of())) else { return };
         match &ask.letters {
-            Letters::List { .. } => ask.rows.push(letter),
+            Letters::List { .. } => ask.list(letter, value.len()),
             Letters::Replay(_) | Letters::ReplayAll(_) => {
                 ask.count += 1;
                 self.send_letters(key.id(), LettersPeer::Replay(seq, value.clone()), now, out);
             }
             Letters::Discard(_) | Letters::DiscardAll(_) => {
                 ask.count += 1;
-                let write = Write::Delete { table: Table::DeadLetters, key: text.into(), level: Level::Memory };
-                self.store.ask(Asked::Nothing, Op::Write(write), out);
-                self.send_letters(key.id(), LettersPeer::Discarded, now, out);
+                self.delete_letter(key, seq, out);
             }
         }
     }
 
-    fn send_letters(&mut self, id: ConsumerId, what: LettersPeer, now: Now, out: &mut Outbox<Peer>) {
+    pub(super) fn send_letters(&mut self, id: ConsumerId, what: LettersPeer, now: Now, out: &mut Outbox<Peer>) {
         let home = self.home(id);
         if home == self.worker {
             self.on_letters_peer(id, what, now, out);
@@ -185,16 +184,16 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let Some(held) = self.consumers.of_mut(id) else { return };
         match what {
             LettersPeer::Replay(seq, value) => {
+                let Some(held) = self.consumers.of_mut(id) else { return };
                 if let Some(letter) = Letter::read(&value).and_then(|letter| letter.dead(seq)) {
-                    held.consumer.replay(letter, now.mono);
+                    held.replay_later(letter);
                 }
+                self.consumers.touch(id);
+                self.pump_touched(now, out);
             }
-            LettersPeer::Discarded => held.letters = held.letters.saturating_sub(1),
+            LettersPeer::Discarded(key, seq) => self.consumers.letters.remove(&key.to_string(), seq),
         }
-        self.consumers.touch(id);
-        self.pump_touched(now, out);
     }
 }

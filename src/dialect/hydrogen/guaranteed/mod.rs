@@ -7,6 +7,7 @@
 //! repeat, never a loss.
 
 mod acks;
+mod letter_index;
 mod letters;
 mod letters_command;
 mod make;
@@ -22,13 +23,17 @@ use std::sync::Arc;
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::gather::Joined;
 use crate::base::{Mono, Wall};
-use crate::engine::delivery::Consumer;
+use crate::engine::delivery::{Consumer, DeadLetter};
 use crate::engine::outbound::{Lane, Overflow};
-use crate::engine::store::Record;
+use crate::engine::store::{Record, Seq};
 use crate::engine::topic::TargetFlags;
+use letter_index::LetterIndex;
 
 /// Topics that one subscription is told to have lost.
 const LOST_TOPICS: usize = 64;
+
+/// Letters of one subscription that wait to be delivered again.
+const REPLAYS: usize = 1000;
 
 /// One consumer of this worker.
 #[derive(Debug)]
@@ -45,10 +50,11 @@ pub(super) struct Held {
     pub is_saving: bool,
     /// Topics of which it lost events, until its client is told.
     pub lost: BTreeSet<Arc<str>>,
-    /// Its dead letters, about.
-    pub letters: usize,
-    /// Letters that are being fetched: so many are still to come, and those that are there.
-    pub fetching: (usize, Vec<Record>),
+    /// Letters that are being fetched: so many are still to come, and those that are there, unless
+    /// one could not be read.
+    pub fetching: (usize, Option<Vec<Record>>),
+    /// Letters that are delivered again as soon as its window has room, the oldest first.
+    pub replays: BTreeMap<Seq, DeadLetter>,
     /// Since when it has no members.
     pub unattended: Option<Wall>,
 }
@@ -104,6 +110,10 @@ pub(super) struct Consumers {
     /// Those whose cursor is to be saved.
     dirty: BTreeSet<ConsumerId>,
     durables: usize,
+    /// The dead letters that are at home here.
+    pub(super) letters: LetterIndex,
+    /// Letters that are being taken away to make room.
+    evicting: usize,
     pub(super) is_save_armed: bool,
 }
 
@@ -126,8 +136,8 @@ impl Consumers {
             writing: Writing::default(),
             is_saving: false,
             lost: BTreeSet::new(),
-            letters: 0,
-            fetching: (0, Vec::new()),
+            fetching: (0, None),
+            replays: BTreeMap::new(),
             unattended: Some(now),
         })
     }
@@ -164,15 +174,6 @@ impl Consumers {
         self.by_id.iter().map(|(id, held)| (*id, held))
     }
 
-    /// If there are `most` dead letters or more, who has most of them.
-    fn with_most_letters(&self, most: usize) -> Option<(ConsumerId, &Held)> {
-        let all: usize = self.by_id.values().map(|held| held.letters).sum();
-        if all < most {
-            return None;
-        }
-        self.iter().max_by_key(|(_, held)| held.letters)
-    }
-
     pub(super) fn ids(&self) -> Vec<ConsumerId> {
         self.by_id.keys().copied().collect()
     }
@@ -199,10 +200,80 @@ impl Held {
         TargetFlags::new(self.lane, Overflow::Disconnect, false)
     }
 
+    /// A letter is to be delivered again. Beyond the bound it only stays a letter.
+    pub(super) fn replay_later(&mut self, letter: DeadLetter) {
+        if self.replays.len() < REPLAYS {
+            self.replays.insert(letter.seq, letter);
+        }
+    }
+
+    /// Delivers letters again as far as the window has room.
+    pub(super) fn replay_waiting(&mut self, now: Mono) {
+        while self.consumer.outstanding() < self.consumer.settings().window.max(1)
+            && let Some((_, letter)) = self.replays.pop_first()
+        {
+            // One that is in flight already is not delivered twice.
+            self.consumer.replay(letter, now);
+        }
+    }
+
     /// Remembers that events of a topic were lost.
     pub(super) fn lose(&mut self, topic: &Arc<str>) {
         if self.lost.len() < LOST_TOPICS {
             self.lost.insert(topic.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::delivery::{Backoff, DeadReason, Settings};
+    use crate::engine::topic::Epoch;
+
+    fn letter(seq: u64) -> DeadLetter {
+        DeadLetter {
+            seq: Seq(seq),
+            topic: "a".into(),
+            epoch: Epoch::parse("3f5bd15d5b261b01").unwrap(),
+            offset: seq,
+            weight: 1,
+            reason: DeadReason::AttemptsExhausted,
+            deliveries: 1,
+            history: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn replays_beyond_the_window_wait_for_room() {
+        let settings = Settings {
+            window: 2,
+            window_bytes: 1024,
+            ack_timeout: Duration::from_secs(1),
+            backoff: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) },
+            attempts_max: 1,
+        };
+        let mut consumers = Consumers::default();
+        let key = ConsumerKey::Session("1.a".into());
+        let held = consumers.insert(key.id(), key, Consumer::new(settings, Seq(9000)), Wall(0));
+        let waiting = |held: &Held| held.replays.keys().map(|seq| seq.0).collect::<Vec<_>>();
+        for seq in [5, 3, 4, 1, 3] {
+            held.replay_later(letter(seq));
+        }
+        held.replay_waiting(Mono(0));
+        assert_eq!((held.consumer.outstanding(), waiting(held)), (2, vec![4, 5]));
+        held.replay_waiting(Mono(0));
+        assert_eq!((held.consumer.outstanding(), waiting(held)), (2, vec![4, 5]));
+        held.consumer.set_settings(Settings { window: 3, ..*held.consumer.settings() });
+        // The first is in flight already: it takes no room.
+        held.replay_later(letter(1));
+        held.replay_waiting(Mono(0));
+        assert_eq!((held.consumer.outstanding(), waiting(held)), (3, vec![5]));
+        for seq in 100..5000 {
+            held.replay_later(letter(seq));
+        }
+        assert_eq!(held.replays.len(), REPLAYS);
     }
 }

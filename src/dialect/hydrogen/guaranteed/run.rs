@@ -67,6 +67,7 @@ impl Hydrogen {
             let head = self.store.head;
             let Some(held) = self.consumers.of_mut(id) else { continue };
             held.consumer.head_moved(head);
+            held.replay_waiting(now.mono);
             held.consumer.pump(now.mono, &mut effects);
             self.carry_out(id, effects, now, out);
         }

@@ -125,8 +125,13 @@ impl Hydrogen {
             }
             Asked::Dying(consumer, letter) => self.on_dying(consumer, *letter, result, now, out),
             Asked::DyingAgain(consumer, letter) => self.on_dying_again(consumer, &letter, result, now, out),
-            Asked::Buried(consumer, seq) => self.on_buried(consumer, seq, result.is_ok(), now, out),
-            Asked::OldestLetter(consumer) => self.on_oldest_letter(consumer, result, out),
+            Asked::Buried(key, seq) => self.on_buried(&key, seq, result.is_ok(), now, out),
+            Asked::Evicted(key, seq) => self.on_evicted(&key, seq, result.is_ok(), out),
+            Asked::Forgotten(key, seq) => {
+                if result.is_ok() {
+                    self.on_forgotten(key, seq, now, out);
+                }
+            }
             Asked::FetchedLetter(consumer, seq) => self.on_fetched_letter(consumer, seq, result, now, out),
             Asked::LettersOf(of, ask) => self.on_letters_of(of, *ask, result, now, out),
             Asked::Letter(key, ask) => self.on_letter(key, *ask, result, now, out),
