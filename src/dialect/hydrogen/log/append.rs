@@ -129,6 +129,10 @@ impl Hydrogen {
     fn next_in_log(&mut self, topic: &str, level: Level, now: Now) -> Result<Stamp, Error> {
         let may_go_on = |log: &super::Log| !log.is_sealed && (log.is_mixed || level == Level::Disk);
         if !self.logs.of(topic).is_some_and(may_go_on) {
+            if self.logs.of(topic).is_none() && self.logs.is_full() {
+                let error = Error::new(Code::Unavailable, "too many topics have a log");
+                return Err(error.retry_after_ms(1000));
+            }
             // An id of a log that is not mixed is never given to another event, since none that
             // was not synced is ever answered; a mixed one is left behind after a crash.
             let epoch = Epoch::new(self.random.next_u64());
@@ -152,6 +156,7 @@ impl Hydrogen {
         let stamp = self.topics.begin(topic, now.mono, 0)?;
         if let Some(log) = self.logs.of_mut(topic) {
             log.handed_out = stamp.offset;
+            log.stock.reaches(now.wall);
         }
         Ok(stamp)
     }
