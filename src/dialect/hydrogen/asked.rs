@@ -1,7 +1,8 @@
 //! The line to the store: what was asked and not heard of yet, and whether the store is well.
 //!
-//! Owns the bound on what waits for the disk: beyond it publishes are refused, so that a disk that
-//! does not keep up costs neither memory nor anybody else's time.
+//! Owns the bounds on what waits for the disk: beyond them publishes are refused, so that a disk
+//! that does not keep up costs neither memory nor anybody else's time. Best-effort events have a
+//! bound of their own: however many there are, guaranteed ones find room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -110,6 +111,17 @@ pub(super) enum Asked {
     Nothing,
 }
 
+/// How much more than guaranteed events best-effort ones may have on their way to their logs:
+/// nobody waits for them, so that they come faster.
+const MEMORY_SHARE: usize = 4;
+
+/// Appends under way, and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct UnderWay {
+    appends: usize,
+    bytes: usize,
+}
+
 /// The line to the store.
 #[derive(Debug)]
 pub(super) struct StoreLink {
@@ -117,9 +129,10 @@ pub(super) struct StoreLink {
     term: u64,
     next: u64,
     asked: BTreeMap<u64, Asked>,
-    /// Appends under way, and their bytes.
-    appends: usize,
-    append_bytes: usize,
+    /// Of events whose publishers wait for the disk.
+    disk: UnderWay,
+    /// Of best-effort events.
+    memory: UnderWay,
     appends_max: usize,
     append_bytes_max: usize,
     trouble: Option<StoreError>,
@@ -134,8 +147,8 @@ impl StoreLink {
             term: 0,
             next: 0,
             asked: BTreeMap::new(),
-            appends: 0,
-            append_bytes: 0,
+            disk: UnderWay::default(),
+            memory: UnderWay::default(),
             appends_max,
             append_bytes_max: bytes_max,
             trouble: None,
@@ -147,8 +160,9 @@ impl StoreLink {
     pub(super) fn ask(&mut self, asked: Asked, op: Op, out: &mut Outbox<Peer>) -> u64 {
         self.next += 1;
         if let Asked::Append(append) = &asked {
-            self.appends += 1;
-            self.append_bytes += append.weight;
+            let under_way = self.under_way(append.level);
+            under_way.appends += 1;
+            under_way.bytes += append.weight;
         }
         self.asked.insert(self.next, asked);
         out.store.push(Request { worker: self.worker, ticket: self.next, term: self.term, op });
@@ -159,19 +173,32 @@ impl StoreLink {
     pub(super) fn take(&mut self, ticket: u64) -> Option<Asked> {
         let asked = self.asked.remove(&ticket)?;
         if let Asked::Append(append) = &asked {
-            self.appends -= 1;
-            self.append_bytes -= append.weight;
+            let under_way = self.under_way(append.level);
+            under_way.appends -= 1;
+            under_way.bytes -= append.weight;
         }
         Some(asked)
     }
 
+    fn under_way(&mut self, level: Level) -> &mut UnderWay {
+        match level {
+            Level::Memory => &mut self.memory,
+            Level::Disk => &mut self.disk,
+        }
+    }
+
     /// Whether another append may be asked for, and the error that says why not.
-    pub(super) fn may_append(&self) -> Result<(), Error> {
+    pub(super) fn may_append(&self, level: Level) -> Result<(), Error> {
         if let Some(trouble) = &self.trouble {
             return Err(trouble.error().retry_after_ms(1000));
         }
-        if self.appends >= self.appends_max || self.append_bytes >= self.append_bytes_max {
-            return Err(Error::new(Code::Unavailable, "too many events wait for the disk").retry_after_ms(200));
+        let (under_way, share) = match level {
+            Level::Memory => (self.memory, MEMORY_SHARE),
+            Level::Disk => (self.disk, 1),
+        };
+        let appends_max = self.appends_max.saturating_mul(share);
+        if under_way.appends >= appends_max || under_way.bytes >= self.append_bytes_max.saturating_mul(share) {
+            return Err(crowded());
         }
         Ok(())
     }
@@ -211,5 +238,70 @@ impl StoreLink {
     /// Requests that wait for the store, for the simulator's checks.
     pub(super) fn waiting(&self) -> usize {
         self.asked.len()
+    }
+}
+
+/// What a publisher is told whose event would wait behind too many.
+pub(super) fn crowded() -> Error {
+    Error::new(Code::Unavailable, "too many events wait for the disk").retry_after_ms(200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::store::{Append, Write};
+
+    fn append(link: &mut StoreLink, level: Level, out: &mut Outbox<Peer>) -> u64 {
+        let (topic, payload, epoch): (Arc<str>, _, _) = ("a.b".into(), Bytes::from_static(b"1"), Epoch::new(1));
+        let stamp = Stamp { epoch, offset: 1, prev: 0 };
+        let appended = Appended {
+            topic: topic.clone(),
+            stamp,
+            time: Wall(0),
+            payload: payload.clone(),
+            weight: 10,
+            level,
+            retain: false,
+            ttl: None,
+            low_priority: false,
+            published_at: Mono(0),
+            is_fanned_out: false,
+            dedup: None,
+            reply: Reply::Nobody,
+        };
+        let write = Append {
+            topic,
+            epoch,
+            offset: 1,
+            is_mixed: true,
+            time: Wall(0),
+            expires: None,
+            payload,
+            level,
+            dedup: None,
+        };
+        link.ask(Asked::Append(Box::new(appended)), Op::Write(Write::Append(write)), out)
+    }
+
+    #[test]
+    fn best_effort_events_that_wait_leave_guaranteed_ones_their_room() {
+        for (appends_max, bytes_max) in [(2, 1000), (1000, 20)] {
+            let (mut link, mut out) = (StoreLink::new(WorkerId(0), Seq(0), appends_max, bytes_max), Outbox::new(1));
+            let mut last = 0;
+            for _ in 0..8 {
+                assert!(link.may_append(Level::Memory).is_ok());
+                last = append(&mut link, Level::Memory, &mut out);
+            }
+            let refused = link.may_append(Level::Memory).unwrap_err();
+            assert_eq!((refused.code, refused.retry_after_ms), (Code::Unavailable, Some(200)));
+            for _ in 0..2 {
+                assert!(link.may_append(Level::Disk).is_ok());
+                append(&mut link, Level::Disk, &mut out);
+            }
+            assert!(link.may_append(Level::Disk).is_err());
+            link.take(last);
+            assert!(link.may_append(Level::Memory).is_ok());
+            assert!(link.may_append(Level::Disk).is_err());
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What a shard begins with after a restart: the store's logs, and what it holds of subscriptions
 //! and sessions. Every worker is handed all of it and takes its own.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::Hydrogen;
@@ -10,6 +12,7 @@ use super::letter::parse_key;
 use super::record::SessionRecord;
 use crate::base::Now;
 use crate::engine::store::{Backend, Image, Seq, StoreError, Table};
+use crate::engine::topic::Epoch;
 
 /// Values read at a time.
 const PAGE: usize = 1024;
@@ -108,12 +111,17 @@ impl Hydrogen {
     /// Takes from the image what is this worker's.
     pub(super) fn restore(&mut self, image: &ShardImage, now: Now) {
         let (own, workers) = (self.worker, self.workers);
-        self.logs.restore(&image.store, image.sealed, |topic| crate::engine::topic::owner(topic, workers) == own);
+        let is_own = |topic: &str| crate::engine::topic::owner(topic, workers) == own;
+        self.logs.restore(&image.store, image.sealed, now.wall, is_own);
         if own.0 == 0 && !image.store.was_closed && image.sealed > Seq(0) {
             self.unsaved_seal = Some(image.sealed);
             self.arm_save(now);
         }
-        for (key, epoch, offset, at) in &image.store.dedup {
+        // Ids of other workers' events would push out this one's own. Whose a log was that is gone
+        // is not known, so that these are taken by all.
+        let others = image.store.logs.iter().filter(|head| !is_own(&head.topic));
+        let others: BTreeSet<Epoch> = others.map(|head| head.epoch).collect();
+        for (key, epoch, offset, at) in image.store.dedup.iter().filter(|(_, epoch, ..)| !others.contains(epoch)) {
             self.dedup.restore(*key, *epoch, *offset, *at);
         }
         for record in &image.sessions {

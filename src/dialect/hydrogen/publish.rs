@@ -45,7 +45,7 @@ impl Event<'_> {
 
     /// Bytes of its frame and its payload, at most.
     fn retained_bytes(&self) -> usize {
-        2 * self.payload.len() + self.topic.len() + 160
+        2 * self.payload.len() + self.topic.len() + 256
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 
-use super::super::asked::{Appended, Asked, Plan};
+use super::super::asked::{Appended, Asked, Plan, crowded};
 use super::super::publish::{Event, answer};
 use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
@@ -47,7 +47,7 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) -> Result<Option<Box<str>>, Error> {
         if level == Level::Disk {
-            self.store.may_append()?;
+            self.store.may_append(level)?;
             if let Some(key) = event.dedup {
                 match self.dedup.begin(key, reply, now.wall) {
                     Seen::New => {}
@@ -56,8 +56,11 @@ impl Hydrogen {
                     Seen::Refused => return Err(Error::new(Code::Conflict, "too many repeats of this publish wait")),
                 }
             }
-        } else if self.store.may_append().is_err() {
+        } else if self.store.is_down() {
             return self.publish_volatile(event, now, out).map(Some);
+        } else {
+            // A disk that does not keep up is no reason to lose what a log is there for.
+            self.store.may_append(level)?;
         }
         let stamp = match self.next_in_log(event.topic, level, now) {
             Ok(stamp) => stamp,
@@ -73,7 +76,10 @@ impl Hydrogen {
         let is_fanned_out = level == Level::Memory && self.logs.of(&topic).is_some_and(|log| log.pending_sent == 0);
         let mut receivers = 0;
         if is_fanned_out {
-            receivers = self.hand_out(event, stamp, true, now, out)? + self.interest.matching(&topic).len();
+            // A full table of retained values takes back no offset that was handed out: without its
+            // append the log would have a hole, and take nothing more.
+            let best_effort = self.hand_out(event, stamp, true, now, out).unwrap_or_default();
+            receivers = best_effort + self.interest.matching(&topic).len();
         }
         let weight = event.payload.len() + event.topic.len() + 64;
         let expires = event.ttl.map(|ttl| Wall(now.wall.0.saturating_add_unsigned(ttl.as_millis() as u64)));
@@ -123,6 +129,10 @@ impl Hydrogen {
     fn next_in_log(&mut self, topic: &str, level: Level, now: Now) -> Result<Stamp, Error> {
         let may_go_on = |log: &super::Log| !log.is_sealed && (log.is_mixed || level == Level::Disk);
         if !self.logs.of(topic).is_some_and(may_go_on) {
+            if self.logs.of(topic).is_none() && self.logs.is_full() {
+                let error = Error::new(Code::Unavailable, "too many topics have a log");
+                return Err(error.retry_after_ms(1000));
+            }
             // An id of a log that is not mixed is never given to another event, since none that
             // was not synced is ever answered; a mixed one is left behind after a crash.
             let epoch = Epoch::new(self.random.next_u64());
@@ -146,6 +156,7 @@ impl Hydrogen {
         let stamp = self.topics.begin(topic, now.mono, 0)?;
         if let Some(log) = self.logs.of_mut(topic) {
             log.handed_out = stamp.offset;
+            log.stock.reaches(now.wall);
         }
         Ok(stamp)
     }
@@ -153,6 +164,10 @@ impl Hydrogen {
     /// While the store takes nothing, best-effort events go on without it, in an epoch that is
     /// never logged.
     fn publish_volatile(&mut self, event: &Event<'_>, now: Now, out: &mut Outbox<Peer>) -> Result<Box<str>, Error> {
+        // What is held back until its commit must not be overtaken.
+        if self.logs.of(event.topic).is_some_and(|log| log.pending_sent > 0) {
+            return Err(crowded());
+        }
         let epoch = Epoch::new(self.random.next_u64());
         if let Some(log) = self.logs.of_mut(event.topic)
             && !std::mem::replace(&mut log.is_volatile, true)

@@ -62,7 +62,7 @@ impl Hydrogen {
             if entry.worker == self.worker
                 && let Some(Asked::Append(append)) = self.store.take(entry.ticket)
             {
-                self.on_appended(&append, &entry.record, now, out);
+                self.on_appended(&append, (entry.ticket, &entry.record), now, out);
             }
             self.offer(entry, now, out);
         }
@@ -70,12 +70,17 @@ impl Hydrogen {
     }
 
     /// An event of this worker is in its log.
-    fn on_appended(&mut self, append: &Appended, record: &Record, now: Now, out: &mut Outbox<Peer>) {
-        if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == append.stamp.epoch) {
+    fn on_appended(&mut self, append: &Appended, (ticket, record): (u64, &Record), now: Now, out: &mut Outbox<Peer>) {
+        let (epoch, offset) = (append.stamp.epoch, append.stamp.offset);
+        let weight = record.weight() as u64;
+        if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == epoch) {
             log.ended(append);
-            log.committed = append.stamp.offset;
-            log.bytes += record.weight() as u64;
-            log.first_time.get_or_insert(append.time);
+            log.committed = offset;
+            log.stock.appended(ticket, weight, append.time);
+        } else if let Some(older) = self.logs.older_mut(&append.topic, epoch) {
+            older.pending = older.pending.saturating_sub(1);
+            older.last = offset;
+            older.stock.appended(ticket, weight, append.time);
         }
         let mut receivers = 0;
         if !append.is_fanned_out {
@@ -153,6 +158,8 @@ impl Hydrogen {
     fn on_not_appended(&mut self, append: &Appended, error: &Error, now: Now, out: &mut Outbox<Peer>) {
         if let Some(log) = self.logs.of_mut(&append.topic).filter(|log| log.epoch == append.stamp.epoch) {
             log.ended(append);
+        } else if let Some(older) = self.logs.older_mut(&append.topic, append.stamp.epoch) {
+            older.pending = older.pending.saturating_sub(1);
         }
         if append.level == Level::Memory {
             self.counters.inc(Metric::EVENTS_UNLOGGED);

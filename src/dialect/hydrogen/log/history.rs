@@ -57,7 +57,12 @@ impl Hydrogen {
                 is_cut = true;
                 offset(0)
             }
-            Since::Time(since) => Read::Time { topic: topic.clone(), epoch, since: *since, limit, bytes },
+            Since::Time(since) => {
+                // What older logs have from then on is not in the answer.
+                let reaches = |last: Option<Wall>| last.is_none_or(|last| last >= *since);
+                is_cut = self.logs.older(&topic).any(|older| reaches(older.stock.last_time));
+                Read::Time { topic: topic.clone(), epoch, since: *since, limit, bytes }
+            }
         };
         let ask = HistoryAsk { topic, epoch, is_cut, reply };
         self.store.ask(Asked::History(Box::new(ask)), Op::Read(read), out);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::asked::Asked;
 use super::super::{Hydrogen, Peer};
-use super::Log;
+use super::stock::Stock;
 use crate::base::{Now, Wall};
 use crate::engine::store::{Op, Seq, Trimmed, Write};
 use crate::engine::topic::{Epoch, Pattern};
@@ -55,39 +55,60 @@ impl Retention {
     }
 }
 
-/// Up to which offset a log is to be trimmed now, and whether by age alone.
-fn excess(log: &Log, now: Wall) -> Option<(u64, Option<Wall>)> {
-    let len = log.len();
+/// Up to which offset a log of `len` events is to be trimmed now, and whether by age alone. `all`
+/// are the events and bytes that count towards its bounds.
+fn excess(stock: &Stock, len: u64, all: (u64, u64), bounds: &Retention, now: Wall) -> Option<(u64, Option<Wall>)> {
     if len == 0 {
         return None;
     }
-    let by_events = len.saturating_sub(log.retention.events);
-    let by_bytes = if log.bytes > log.retention.bytes {
+    let (events, bytes) = all;
+    let by_events = events.saturating_sub(bounds.events);
+    let by_bytes = if bytes > bounds.bytes {
         // The size of one is not known, so the average is taken; at least one goes.
-        ((log.bytes - log.retention.bytes) * len / log.bytes.max(1)).max(1)
+        let average = u128::from(bytes - bounds.bytes) * u128::from(events) / u128::from(bytes);
+        u64::try_from(average).unwrap_or(u64::MAX).max(1)
     } else {
         0
     };
-    let count = by_events.max(by_bytes).min(TRIM_EVENTS);
+    let count = by_events.max(by_bytes).min(TRIM_EVENTS).min(len);
     if count > 0 {
-        return Some((log.first + count - 1, None));
+        return Some((stock.first + count - 1, None));
     }
-    let cutoff = log.retention.cutoff(now)?;
-    (log.first_time? < cutoff).then_some((log.first + len.min(TRIM_EVENTS) - 1, Some(cutoff)))
+    let cutoff = bounds.cutoff(now)?;
+    (stock.first_time? < cutoff).then_some((stock.first + len.min(TRIM_EVENTS) - 1, Some(cutoff)))
 }
 
 impl Hydrogen {
     /// Looks whether a log holds more than it may.
     pub(in super::super) fn trim_if_needed(&mut self, topic: &Arc<str>, now: Now, out: &mut Outbox<Peer>) {
         let Some(log) = self.logs.of_mut(topic) else { return };
-        if log.is_trimming || !self.store.takes_upkeep() {
+        if log.stock.is_trimming() || !self.store.takes_upkeep() {
             return;
         }
-        let Some((through, before)) = excess(log, now.wall) else { return };
-        log.is_trimming = true;
+        let all = (log.len(), log.stock.bytes);
+        let Some((through, before)) = excess(&log.stock, all.0, all, &log.retention, now.wall) else { return };
         let epoch = log.epoch;
         let write = Write::Trim { topic: topic.clone(), epoch, through, before };
-        self.store.ask(Asked::Trim { topic: topic.clone(), epoch }, Op::Write(write), out);
+        let ticket = self.store.ask(Asked::Trim { topic: topic.clone(), epoch }, Op::Write(write), out);
+        log.stock.begin_trim(ticket);
+    }
+
+    /// Looks whether all logs of a topic together hold more than one may; the oldest shrinks first.
+    fn trim_oldest(&mut self, topic: &Arc<str>, now: Now, out: &mut Outbox<Peer>) {
+        if !self.store.takes_upkeep() {
+            return;
+        }
+        let mut all = self.logs.of(topic).map_or((0, 0), |log| (log.len(), log.stock.bytes));
+        for older in self.logs.older(topic) {
+            all = (all.0 + older.len(), all.1 + older.stock.bytes);
+        }
+        let Some(oldest) = self.logs.oldest(topic).filter(|oldest| !oldest.stock.is_trimming()) else { return };
+        let found = excess(&oldest.stock, oldest.len(), all, &oldest.retention, now.wall);
+        let Some((through, before)) = found else { return };
+        let epoch = oldest.epoch;
+        let write = Write::Trim { topic: topic.clone(), epoch, through, before };
+        let ticket = self.store.ask(Asked::Trim { topic: topic.clone(), epoch }, Op::Write(write), out);
+        oldest.stock.begin_trim(ticket);
     }
 
     /// Looks at the next logs for what grew too old, and at those that only shrink.
@@ -95,20 +116,8 @@ impl Hydrogen {
         for topic in self.logs.next_to_sweep(SWEEP_LOGS) {
             self.trim_if_needed(&topic, now, out);
         }
-        if !self.store.takes_upkeep() {
-            return;
-        }
-        for older in self.logs.older.iter_mut().take(SWEEP_LOGS) {
-            let cutoff = older.retention.cutoff(now.wall);
-            let is_due = cutoff.is_some_and(|cutoff| older.first_time.is_none_or(|first| first < cutoff));
-            if older.is_trimming || !is_due {
-                continue;
-            }
-            older.is_trimming = true;
-            let (topic, epoch) = (older.topic.clone(), older.epoch);
-            let through = older.last.min(older.first + TRIM_EVENTS - 1);
-            let write = Write::Trim { topic: topic.clone(), epoch, through, before: cutoff };
-            self.store.ask(Asked::Trim { topic, epoch }, Op::Write(write), out);
+        for topic in self.logs.next_older_to_sweep(SWEEP_LOGS) {
+            self.trim_oldest(&topic, now, out);
         }
     }
 
@@ -124,23 +133,9 @@ impl Hydrogen {
         let newest = self.logs.of_mut(topic).filter(|log| log.epoch == epoch);
         let is_newest = newest.is_some();
         if let Some(log) = newest {
-            log.is_trimming = false;
-            if let Some(trimmed) = trimmed {
-                log.first = trimmed.first;
-                log.bytes = trimmed.bytes;
-                log.first_time = trimmed.first_time;
-            }
-        } else if let Some(place) = self.logs.older.iter().position(|log| log.epoch == epoch && log.topic == *topic) {
-            let older = &mut self.logs.older[place];
-            older.is_trimming = false;
-            if let Some(trimmed) = trimmed {
-                older.first = trimmed.first;
-                older.first_time = trimmed.first_time;
-                // What never got to the store is not known there.
-                if older.first == 0 || older.first > older.last {
-                    self.logs.older.swap_remove(place);
-                }
-            }
+            log.stock.trimmed(trimmed);
+        } else if let Some(older) = self.logs.older_mut(topic, epoch) {
+            older.stock.trimmed(trimmed);
         }
         let Some(trimmed) = trimmed else { return };
         if !trimmed.gone.is_empty() {
@@ -151,7 +146,38 @@ impl Hydrogen {
             self.on_gone(topic, &gone, now, out);
             if is_newest {
                 self.trim_if_needed(topic, now, out);
+            } else {
+                self.trim_oldest(topic, now, out);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_goes_in_steps_and_counts_all_logs_of_a_topic() {
+        let stock = || {
+            let mut stock = Stock::default();
+            stock.appended(1, 1000, Wall(100));
+            stock.first = 11;
+            stock
+        };
+        let bounds = Retention { age: Some(Duration::from_millis(50)), events: 100, bytes: 10_000 };
+        for (len, all, now, expected) in [
+            (10, (100, 10_000), 150, None),
+            (10, (103, 1000), 150, Some((13, None))),
+            // Beyond what one log has others have to give.
+            (10, (200, 1000), 150, Some((20, None))),
+            (1000, (9000, 1000), 150, Some((522, None))),
+            (10, (100, 10_001), 150, Some((11, None))),
+            (10, (100, 10_500), 150, Some((14, None))),
+            (10, (10, 1000), 151, Some((20, Some(Wall(101))))),
+            (0, (200, 20_000), 151, None),
+        ] {
+            assert_eq!(excess(&stock(), len, all, &bounds, Wall(now)), expected, "{len} {all:?} {now}");
         }
     }
 }
