@@ -4,7 +4,7 @@
 //! A session has one holder. A second connection that resumes it takes it over: the first is
 //! closed with 4004. While a session is being resumed, its connection's messages wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
@@ -183,7 +183,10 @@ impl Hydrogen {
         };
         let mut restored = Restored::default();
         let mut waits = Vec::new();
-        for written in &record.subscriptions {
+        // A crash may have come before a guaranteed one had taken its place.
+        let unnamed = record.joined.iter().filter(|joined| joined.key.starts_with("s/"));
+        let replaced: BTreeSet<&String> = unnamed.flat_map(|joined| &joined.patterns).collect();
+        for written in record.subscriptions.iter().filter(|written| !replaced.contains(&written.topics)) {
             let Some((pattern, options)) = written.read() else { continue };
             match self.grant(conn, &pattern, &options, false) {
                 Ok((key, name)) => waits.push((pattern, options, key, name)),

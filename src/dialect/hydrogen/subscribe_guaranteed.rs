@@ -63,11 +63,6 @@ impl Hydrogen {
         if wanted.is_empty() {
             return Outcome::Failed(Error::new(Code::Forbidden, "this identity may not subscribe to any of these"));
         }
-        if guaranteed.name.is_none() {
-            for wanted in &wanted {
-                self.end_best_effort(conn, &wanted.pattern, now, out);
-            }
-        }
         let (window, ack_timeout) = (guaranteed.window, guaranteed.ack_timeout);
         let make = Make { key, conn, wanted, window, ack_timeout, lane: options.lane };
         let ticket = *ticket.get_or_insert_with(|| self.defer(meta, now));
@@ -95,7 +90,7 @@ impl Hydrogen {
     }
 
     /// Ends a session's best-effort subscription to a pattern, which a guaranteed one takes the place of.
-    fn end_best_effort(&mut self, conn: ConnId, pattern: &Pattern, now: Now, out: &mut Outbox<Peer>) {
+    pub(super) fn end_best_effort(&mut self, conn: ConnId, pattern: &Pattern, now: Now, out: &mut Outbox<Peer>) {
         let known = self.sessions.of(conn).and_then(|session| session.subscriptions.get(pattern));
         if known.is_some_and(|known| !known.is_guaranteed) {
             self.forget(conn, pattern, now, out);

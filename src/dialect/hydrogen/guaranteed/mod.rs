@@ -9,6 +9,7 @@
 mod acks;
 mod letters;
 mod letters_command;
+mod made;
 mod make;
 mod run;
 mod save;
