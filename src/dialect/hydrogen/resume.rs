@@ -48,6 +48,10 @@ impl Hydrogen {
         if session.identity.is_none() {
             return Err(Error::new(Code::Unauthenticated, "authenticate first"));
         }
+        // What it has already would be nobody's.
+        if session.is_resumed || session.resuming.is_some() {
+            return Err(Error::new(Code::Conflict, "this connection has resumed a session already"));
+        }
         if !session.subscriptions.is_empty() || !session.joined.is_empty() {
             return Err(Error::new(Code::Conflict, "this session has subscriptions already: resume comes first"));
         }
@@ -128,7 +132,7 @@ impl Hydrogen {
         self.kept.park(record, now.mono.after(self.settings.session_ttl));
         self.ensure_sweep(now.mono);
         let most = HydrogenSettings::share(self.settings.sessions_max, self.workers).max(1);
-        while self.kept.len() > most {
+        while self.kept.unheld() > most {
             let Some(oldest) = self.kept.oldest() else { break };
             self.end_session(&oldest, now, out);
         }

@@ -200,7 +200,7 @@ impl Hydrogen {
         let settings = self.consumer_settings(window, ack_timeout);
         if is_new {
             self.counters.inc(Metric::CONSUMERS_MADE);
-            self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.wall);
+            self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.mono);
             self.ensure_sweep(now.mono);
         }
         let Some(held) = self.consumers.of_mut(id) else { return };
@@ -320,7 +320,7 @@ impl Hydrogen {
         let Some(held) = self.consumers.of_mut(id) else { return };
         held.consumer.detach(conn, now);
         if held.consumer.members_len() == 0 {
-            held.unattended = Some(now.wall);
+            held.unattended = Some(now.mono);
         }
         self.consumers.touch(id);
         self.pump_touched(now, out);

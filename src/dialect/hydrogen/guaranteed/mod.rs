@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::gather::Joined;
-use crate::base::{Mono, Wall};
+use crate::base::Mono;
 use crate::engine::delivery::Consumer;
 use crate::engine::outbound::{Lane, Overflow};
 use crate::engine::store::Record;
@@ -51,7 +51,7 @@ pub(super) struct Held {
     /// Letters that are being fetched: so many are still to come, and those that are there.
     pub fetching: (usize, Vec<Record>),
     /// Since when it has no members.
-    pub unattended: Option<Wall>,
+    pub unattended: Option<Mono>,
 }
 
 /// Whether a consumer is in the store as it is here.
@@ -117,7 +117,7 @@ impl Consumers {
         self.by_id.get(&id)
     }
 
-    pub(super) fn insert(&mut self, id: ConsumerId, key: ConsumerKey, consumer: Consumer, now: Wall) -> &mut Held {
+    pub(super) fn insert(&mut self, id: ConsumerId, key: ConsumerKey, consumer: Consumer, now: Mono) -> &mut Held {
         self.durables += usize::from(matches!(key, ConsumerKey::Durable { .. }));
         self.by_id.entry(id).or_insert(Held {
             key,

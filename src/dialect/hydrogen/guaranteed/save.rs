@@ -120,7 +120,7 @@ impl Hydrogen {
         let progress = progress.unwrap_or(&fresh);
         let consumer = Consumer::restore(settings, selectors, &progress.cursor, self.store.head, now.mono);
         self.counters.inc(Metric::CONSUMERS_MADE);
-        let held = self.consumers.insert(id, key, consumer, now.wall);
+        let held = self.consumers.insert(id, key, consumer, now.mono);
         held.writing = Writing::stored();
         held.lost = progress.lost.iter().map(|topic| topic.as_str().into()).collect();
         held.lane = if definition.bulk { Lane::Bulk } else { Lane::Events };
@@ -190,9 +190,8 @@ impl Hydrogen {
     pub(in super::super) fn expire_durables(&mut self, now: Now, out: &mut Outbox<Peer>) {
         let Some(expiry) = self.settings.delivery.durable_expiry else { return };
         let is_over = |held: &Held| {
-            let since = held.unattended.map(|since| now.wall.0.saturating_sub(since.0));
             matches!(held.key, ConsumerKey::Durable { .. })
-                && since.is_some_and(|since| since >= i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX))
+                && held.unattended.is_some_and(|since| now.mono.since(since) >= expiry)
         };
         let over: Vec<ConsumerId> = self.consumers.iter().filter(|(_, held)| is_over(held)).map(|(id, _)| id).collect();
         for id in over {
