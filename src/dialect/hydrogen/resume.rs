@@ -11,7 +11,7 @@ use rand_chacha::rand_core::Rng;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use super::asked::Asked;
+use super::asked::{Asked, Upkeep};
 use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
 use super::gather::{Gather, Kind, Part, Restored};
 use super::guaranteed::AckOf;
@@ -155,8 +155,7 @@ impl Hydrogen {
             out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
         }
         // The session first: if that comes alone, nobody gets a session back without what it had.
-        let write = Write::Delete { table: Table::Sessions, key: id.into(), level: Level::Memory };
-        self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.delete(Table::Sessions, id.into(), out);
         self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
     }
 
@@ -389,7 +388,7 @@ impl Hydrogen {
 
     pub(super) fn save_sessions(&mut self, out: &mut Outbox<Peer>) {
         for conn in std::mem::take(&mut self.dirty_sessions) {
-            self.save_session(conn, Level::Memory, Asked::Nothing, out);
+            self.save_session(conn, Level::Memory, Asked::Upkeep(Upkeep::Session(conn)), out);
         }
     }
 

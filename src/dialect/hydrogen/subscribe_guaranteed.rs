@@ -37,7 +37,11 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) -> Outcome {
         let conn = meta.conn;
-        if let Some(error) = self.store.trouble() {
+        // While the store is full, a durable subscription that is there can be joined: its home
+        // knows whether it is.
+        if let Some(error) = self.store.trouble()
+            && !(guaranteed.name.is_some() && self.store.takes_upkeep())
+        {
             return Outcome::Failed(error);
         }
         let Some(session) = self.sessions.of(conn) else {

@@ -1,12 +1,15 @@
 //! How the making of a guaranteed subscription ends: the client is answered, or everything that was
 //! done for it is taken back, wherever it was done.
 
+use std::time::Duration;
+
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::gather::Part;
 use super::super::making::{Make, Making, Started, Wanted};
 use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
 use crate::base::{Code, Error, Now, WorkerId};
+use crate::engine::outbound::Lane;
 use crate::engine::topic::Pattern;
 use crate::engine::work::Outbox;
 
@@ -107,6 +110,25 @@ impl Hydrogen {
         let unheld: Vec<Pattern> = wanted.filter(|pattern| !is_held(pattern)).collect();
         self.forget_interest(id, &unheld, out);
         self.part(reply, Part::Failed(error), now, out);
+    }
+
+    /// Whether a subscription is not in the store as it is to be.
+    pub(super) fn must_be_written(
+        &self,
+        key: &ConsumerKey,
+        wanted: &[Wanted],
+        window: Option<usize>,
+        ack_timeout: Option<Duration>,
+        lane: Lane,
+    ) -> bool {
+        let Some(held) = self.consumers.of(key.id()) else { return true };
+        let settings = self.consumer_settings(window, ack_timeout);
+        let is_set_anew = (window.is_some() || ack_timeout.is_some()) && *held.consumer.settings() != settings;
+        let has = |wanted: &Wanted| {
+            let mut selectors = held.consumer.selectors();
+            selectors.any(|own| own.pattern == wanted.pattern && own.filter == wanted.filter)
+        };
+        is_set_anew || held.lane != lane || !held.writing.is_written() || !wanted.iter().all(has)
     }
 
     /// Why a subscription whose topics' owners were told is not made after all.

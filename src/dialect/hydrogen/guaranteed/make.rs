@@ -157,7 +157,11 @@ impl Hydrogen {
         let patterns: Vec<Pattern> = make.wanted.iter().map(|wanted| wanted.pattern.clone()).collect();
         let newly = session.join(key.clone(), &patterns);
         // Whoever is told of a session that holds a subscription finds it after a crash.
-        let is_saved = self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
+        // While the store is in trouble only what is there can be joined: the session is saved later.
+        let is_saved = !self.store.is_down() && self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
+        if !is_saved {
+            self.mark_session(conn, now);
+        }
         let home = key.id().home(self.workers);
         let kind = Kind::Started(Box::new(Started { granting, key, conn, patterns, newly }));
         if let Some(command) = self.pending.of_mut(ticket) {
@@ -184,7 +188,8 @@ impl Hydrogen {
             Some(_) => false,
             None => true,
         };
-        if let Some(error) = self.no_room_for(&key, is_new, &wanted) {
+        let trouble = self.store.trouble().filter(|_| self.must_be_written(&key, &wanted, window, ack_timeout, lane));
+        if let Some(error) = trouble.or_else(|| self.no_room_for(&key, is_new, &wanted)) {
             return self.refuse_make(id, &wanted, error, reply, now, out);
         }
         // Commits are looked at here, even where the topic is another worker's. The owners hear of
@@ -258,9 +263,6 @@ impl Hydrogen {
         }
         if !is_new {
             return None;
-        }
-        if let Some(trouble) = self.store.trouble() {
-            return Some(trouble);
         }
         let is_durable = matches!(key, ConsumerKey::Durable { .. });
         let most = HydrogenSettings::share(self.settings.delivery.durables_max, self.workers);
@@ -342,10 +344,7 @@ impl Hydrogen {
             self.end_consumer(id, now, out);
             return;
         }
-        let key = held.key.to_string();
-        let value = held.definition().encode();
-        let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Memory };
-        self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.save_definition(id, out);
         self.forget_interest(id, patterns, out);
         self.consumers.touch(id);
         self.pump_touched(now, out);
@@ -355,8 +354,7 @@ impl Hydrogen {
     pub(in super::super) fn end_consumer(&mut self, id: ConsumerId, now: Now, out: &mut Outbox<Peer>) -> bool {
         let Some(key) = self.drop_consumer(id, now, out) else { return false };
         for table in [Table::Subscriptions, Table::Cursors] {
-            let write = Write::Delete { table, key: key.to_string().into(), level: Level::Memory };
-            self.store.ask(Asked::Nothing, Op::Write(write), out);
+            self.delete(table, key.to_string().into(), out);
         }
         true
     }

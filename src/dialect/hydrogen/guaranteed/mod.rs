@@ -104,6 +104,8 @@ pub(super) struct Consumers {
     touched: BTreeSet<ConsumerId>,
     /// Those whose cursor is to be saved.
     dirty: BTreeSet<ConsumerId>,
+    /// Those that must be written down anew.
+    redefined: BTreeSet<ConsumerId>,
     durables: usize,
     pub(super) is_save_armed: bool,
 }
@@ -137,6 +139,7 @@ impl Consumers {
         let held = self.by_id.remove(&id)?;
         self.touched.remove(&id);
         self.dirty.remove(&id);
+        self.redefined.remove(&id);
         self.durables -= usize::from(matches!(held.key, ConsumerKey::Durable { .. }));
         Some(held)
     }
