@@ -1,5 +1,6 @@
 //! Credentials during a connection: shown in band, renewed, changed, revoked, blocked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -84,7 +85,10 @@ impl Hydrogen {
         };
         let left: Vec<Member> = session.joined.extract_if(.., |member| is_forbidden(member)).collect();
         session.identity = Some(identity.clone());
-        lost.extend(left.iter().flat_map(|member| member.patterns.iter()).cloned());
+        // What else of it is allowed may be subscribed to without acks, too: that stays.
+        let own: BTreeSet<Pattern> = lost.iter().cloned().collect();
+        let of_left: BTreeSet<Pattern> = left.iter().flat_map(|member| &member.patterns).cloned().collect();
+        lost.extend(of_left.into_iter().filter(|pattern| !session.subscriptions.contains_key(pattern)));
         for member in &left {
             self.leave(member.id, conn, now, out);
         }
@@ -92,7 +96,7 @@ impl Hydrogen {
         if lost.is_empty() {
             return;
         }
-        for pattern in &lost {
+        for pattern in &own {
             self.forget(conn, pattern, now, out);
         }
         self.mark_session(conn, now);

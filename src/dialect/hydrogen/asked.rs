@@ -16,9 +16,9 @@ use super::letter::LettersAsk;
 use super::making::Saving;
 use super::replay::Replay;
 use super::reply_to::Reply;
-use crate::base::{Code, Error, Mono, Wall, WorkerId};
+use crate::base::{Code, ConnId, Error, Mono, Wall, WorkerId};
 use crate::engine::delivery::DeadLetter;
-use crate::engine::store::{DedupKey, Level, Op, Request, Seq, StoreError, StoreFault};
+use crate::engine::store::{DedupKey, Level, Op, Request, Seq, StoreError, StoreFault, Table};
 use crate::engine::topic::{Epoch, Pattern, Stamp};
 use crate::engine::work::Outbox;
 
@@ -60,6 +60,17 @@ pub(super) struct HistoryAsk {
     /// The place asked for is in another epoch, or in none that there is.
     pub is_cut: bool,
     pub reply: Reply,
+}
+
+/// What is written though nobody waits for it: it is written again if it fails.
+#[derive(Debug)]
+pub(super) enum Upkeep {
+    /// A subscription that lost a pattern.
+    Definition(ConsumerId),
+    /// A session that changed.
+    Session(ConnId),
+    /// What is over.
+    Delete(Table, Box<str>),
 }
 
 /// What a completion is for.
@@ -105,6 +116,8 @@ pub(super) enum Asked {
     Seal(Seq),
     /// Nobody waits for it: it is saved again if it fails.
     Cursor(ConsumerId),
+    /// Nobody waits for it.
+    Upkeep(Upkeep),
     /// A topic's retained event.
     Retained(Arc<str>),
     /// Nobody waits for it.

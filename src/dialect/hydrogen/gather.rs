@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::consumer_id::ConsumerId;
-use super::making::{Granting, Making};
+use super::making::{Making, Started};
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Now};
 use crate::engine::channel::Page;
@@ -90,7 +90,7 @@ pub(super) enum Kind {
     /// The owners of topics know of a guaranteed subscription; then its home is asked.
     Making(Box<Making>),
     /// The answer's members are known but for what was lost, and events come once it is given.
-    Started { granting: Box<Granting>, id: ConsumerId, conn: ConnId },
+    Started(Box<Started>),
     /// A session is restored.
     Resumed(ConnId, Box<Restored>),
 }
@@ -112,7 +112,8 @@ impl Gather {
             (Part::Place(pattern, seq), Kind::Making(making)) => making.place(pattern, seq),
             (Part::Head(seq), Kind::Making(making)) => making.head = seq.max(making.head),
             (Part::Joined(joined), Kind::Resumed(_, restored)) => restored.lost.extend(joined.lost),
-            (Part::Joined(joined), Kind::Started { granting, .. }) => {
+            (Part::Joined(joined), Kind::Started(started)) => {
+                let granting = &mut started.granting;
                 granting.lost.extend(joined.lost);
                 (granting.window, granting.ack_timeout_ms) = (joined.window, joined.ack_timeout_ms);
             }
@@ -144,7 +145,7 @@ impl Gather {
             Kind::Sum(name, sum) => Ok(format!("{{\"{name}\":{sum}}}").into()),
             Kind::Rows(rows, page) => Ok(page_of(rows, &page)),
             // They go on elsewhere, and never get here.
-            Kind::Making(_) | Kind::Started { .. } | Kind::Resumed(..) => {
+            Kind::Making(_) | Kind::Started(_) | Kind::Resumed(..) => {
                 Err(Error::new(Code::Internal, "a part was taken for the whole"))
             }
         }
@@ -179,9 +180,14 @@ impl Hydrogen {
         let Some(gather) = self.pending.of_mut(ticket).and_then(|command| command.gather.take()) else { return };
         match gather {
             Gather { kind: Kind::Making(making), failed: None, .. } => self.go_on_making(ticket, *making, now, out),
-            Gather { kind: Kind::Started { granting, id, conn }, failed: None, .. } => {
-                self.finish(ticket, Ok(granting.json()), now, out);
-                self.start_delivery(id, conn, now, out);
+            Gather { kind: Kind::Making(making), failed: Some(error), .. } => {
+                self.unmake(&making, out);
+                self.finish(ticket, Err(error), now, out);
+            }
+            Gather { kind: Kind::Started(started), failed: None, .. } => self.on_started(ticket, *started, now, out),
+            Gather { kind: Kind::Started(started), failed: Some(error), .. } => {
+                self.undo_started(&started, now, out);
+                self.finish(ticket, Err(error), now, out);
             }
             Gather { kind: Kind::Resumed(conn, restored), .. } => self.finish_resume(ticket, conn, *restored, now, out),
             gather => self.finish(ticket, gather.finish(), now, out),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::Hydrogen;
-use super::consumer_id::ConsumerKey;
+use super::consumer_id::{ConsumerKey, home_of_session};
 use super::guaranteed::{Definition, Progress};
 use super::letter::parse_key;
 use super::record::SessionRecord;
@@ -35,6 +35,8 @@ pub struct ShardImage {
     subscriptions: Vec<(ConsumerKey, Definition, Option<Progress>)>,
     /// Sessions that can be resumed.
     sessions: Vec<SessionRecord>,
+    /// Their ids.
+    session_ids: BTreeSet<Box<str>>,
     /// Retained events, by topic.
     retained: Vec<(Box<str>, Bytes)>,
     /// The dead letters of each subscription, also of those that have ended.
@@ -63,7 +65,10 @@ impl ShardImage {
         })?;
         each(backend, Table::Sessions, |_, key, value| {
             match SessionRecord::decode(value) {
-                Some(record) => image.sessions.push(record),
+                Some(record) => {
+                    image.session_ids.insert(record.id.clone());
+                    image.sessions.push(record);
+                }
                 None => log::error!("the store's session {key:?} cannot be read: it is left out"),
             }
             Ok(())
@@ -124,15 +129,26 @@ impl Hydrogen {
         for (key, epoch, offset, at) in image.store.dedup.iter().filter(|(_, epoch, ..)| !others.contains(epoch)) {
             self.dedup.restore(*key, *epoch, *offset, *at);
         }
+        let is_resumable = !self.settings.session_ttl.is_zero();
         for record in &image.sessions {
             self.restore_session(record.clone(), now);
+            if !is_resumable && home_of_session(&record.id, workers) == own {
+                self.remember_delete(Table::Sessions, record.id.clone());
+            }
         }
         for (key, definition, progress) in &image.subscriptions {
             let is_orphan = matches!(key, ConsumerKey::Session(id)
-                if !image.sessions.iter().any(|record| record.id == *id));
+                if !is_resumable || !image.session_ids.contains(id));
             if !is_orphan {
                 self.restore_consumer(key.clone(), definition, progress.as_ref(), now);
+            } else if key.id().home(workers) == own {
+                for table in [Table::Subscriptions, Table::Cursors] {
+                    self.remember_delete(table, key.to_string().into());
+                }
             }
+        }
+        if !self.unsaved_deletes.is_empty() {
+            self.arm_save(now);
         }
         for (key, seqs) in &image.letters {
             if self.home(key.id()) == own {

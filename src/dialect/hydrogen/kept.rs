@@ -48,6 +48,11 @@ impl Kept {
         self.by_id.len()
     }
 
+    /// Those that nobody holds: a bound on sessions that wait ends none that somebody has.
+    pub(super) fn unheld(&self) -> usize {
+        self.expiring.len()
+    }
+
     pub(super) fn park(&mut self, record: SessionRecord, expires: Mono) {
         let id = record.id.clone();
         self.forget_expiry(&id);

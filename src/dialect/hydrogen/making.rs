@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::reply_to::Reply;
+use super::session::NewlyJoined;
 use crate::base::ConnId;
 use crate::engine::channel::StartFrom;
 use crate::engine::outbound::Lane;
@@ -68,6 +69,18 @@ impl Making {
         let place = self.places.entry(pattern).or_insert(seq);
         *place = seq.min(*place);
     }
+}
+
+/// A command whose subscription its home was asked to make.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// The answer's members are known but for what was lost.
+    pub granting: Granting,
+    pub key: ConsumerKey,
+    pub conn: ConnId,
+    pub patterns: Vec<Pattern>,
+    /// What the session was not before: it is taken back if the home refuses.
+    pub newly: NewlyJoined,
 }
 
 /// The answer to a guaranteed subscribe, as far as it is known.

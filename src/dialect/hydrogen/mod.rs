@@ -57,7 +57,7 @@ use crate::base::{ConnId, Counters, Mono, Now, WorkerId};
 use crate::engine::auth::{Access, ReplayWindow};
 use crate::engine::channel::{CompletionSink, Responder};
 use crate::engine::delivery::Interest;
-use crate::engine::store::Seq;
+use crate::engine::store::{Seq, Table};
 use crate::engine::topic::{Bounds, Counts, SubKey, Topics};
 use crate::engine::wire::Scanner;
 use crate::engine::work::{Completion, Emission, Notice, Outbox};
@@ -130,6 +130,8 @@ pub struct Hydrogen {
     replaying: BTreeMap<SubKey, u64>,
     dirty_sessions: BTreeSet<ConnId>,
     dirty_retained: BTreeSet<Arc<str>>,
+    /// What is over, and still in the store.
+    unsaved_deletes: BTreeSet<(Table, Box<str>)>,
     /// What is still to be written down of logs that a crash left behind.
     unsaved_seal: Option<Seq>,
     pending: Pending,
@@ -164,6 +166,7 @@ impl Hydrogen {
             replaying: BTreeMap::new(),
             dirty_sessions: BTreeSet::new(),
             dirty_retained: BTreeSet::new(),
+            unsaved_deletes: BTreeSet::new(),
             unsaved_seal: None,
             worker: parts.worker,
             workers: parts.workers.max(1),
@@ -241,7 +244,7 @@ impl Hydrogen {
     /// The worker stops: what is not written down yet is.
     pub fn on_stop(&mut self, now: Now, out: &mut Outbox<Peer>) {
         self.save_seal(out);
-        self.save_dirty(now, out);
+        self.save_last(now, out);
     }
 
     /// Requests that wait for the store, for the simulator's checks.

@@ -86,6 +86,21 @@ pub enum Peer {
         /// Which topics.
         pattern: Pattern,
     },
+    /// A guaranteed subscription that was to be made is not: unless its home holds these topics
+    /// all the same, it wants them no longer. Goes the way of [`Peer::Interest`], then home.
+    Unmade {
+        /// Which subscription.
+        id: ConsumerId,
+        /// Which topics.
+        pattern: Pattern,
+    },
+    /// The home of a guaranteed subscription holds these topics. What it said before is void.
+    Show {
+        /// Which subscription.
+        id: ConsumerId,
+        /// Which topics.
+        pattern: Pattern,
+    },
     /// Make a guaranteed subscription, or join it.
     Make {
         /// The command that waits.
@@ -281,6 +296,8 @@ impl Hydrogen {
             Peer::Uninterest { id, pattern } => {
                 self.interest.remove(&pattern, id);
             }
+            Peer::Unmade { id, pattern } => self.on_unmade(from, id, pattern, out),
+            Peer::Show { id, pattern } => self.show_interest(&pattern, id),
             Peer::Make { ticket, make } => self.on_make(*make, Reply::Peer(from, ticket), now, out),
             Peer::Join { ticket, id, conn } => self.on_join(id, conn, Reply::Peer(from, ticket), now, out),
             Peer::Start { id, conn } => self.start_delivery(id, conn, now, out),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::gather::Gather;
+use super::gather::{Gather, Kind};
 use super::reply::{Meta, kind};
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Mono, Now};
@@ -114,7 +114,13 @@ impl Hydrogen {
         now: Now,
         out: &mut Outbox<Peer>,
     ) {
-        let Some(command) = self.pending.commands.remove(&ticket) else { return };
+        let Some(mut command) = self.pending.commands.remove(&ticket) else { return };
+        // It ends before all of its parts are there.
+        match command.gather.take().map(|gather| gather.kind) {
+            Some(Kind::Making(making)) => self.unmake(&making, out),
+            Some(Kind::Started(started)) => self.undo_started(&started, now, out),
+            Some(Kind::All(_) | Kind::One(_) | Kind::Sum(..) | Kind::Rows(..) | Kind::Resumed(..)) | None => {}
+        }
         if !self.is_here(command.conn) {
             return;
         }

@@ -4,14 +4,14 @@
 //! A session has one holder. A second connection that resumes it takes it over: the first is
 //! closed with 4004. While a session is being resumed, its connection's messages wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use super::asked::Asked;
+use super::asked::{Asked, Upkeep};
 use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
 use super::gather::{Gather, Kind, Part, Restored};
 use super::guaranteed::AckOf;
@@ -47,6 +47,10 @@ impl Hydrogen {
         let Some(session) = self.sessions.of_mut(conn) else { return Err(no_such_session()) };
         if session.identity.is_none() {
             return Err(Error::new(Code::Unauthenticated, "authenticate first"));
+        }
+        // What it has already would be nobody's.
+        if session.is_resumed || session.resuming.is_some() {
+            return Err(Error::new(Code::Conflict, "this connection has resumed a session already"));
         }
         if !session.subscriptions.is_empty() || !session.joined.is_empty() {
             return Err(Error::new(Code::Conflict, "this session has subscriptions already: resume comes first"));
@@ -128,7 +132,7 @@ impl Hydrogen {
         self.kept.park(record, now.mono.after(self.settings.session_ttl));
         self.ensure_sweep(now.mono);
         let most = HydrogenSettings::share(self.settings.sessions_max, self.workers).max(1);
-        while self.kept.len() > most {
+        while self.kept.unheld() > most {
             let Some(oldest) = self.kept.oldest() else { break };
             self.end_session(&oldest, now, out);
         }
@@ -151,8 +155,7 @@ impl Hydrogen {
             out.peers.push((ask.worker, Peer::Resumed { conn: ask.conn, result: Err(no_such_session()) }));
         }
         // The session first: if that comes alone, nobody gets a session back without what it had.
-        let write = Write::Delete { table: Table::Sessions, key: id.into(), level: Level::Memory };
-        self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.delete(Table::Sessions, id.into(), out);
         self.end_consumer(ConsumerKey::Session(id.into()).id(), now, out);
     }
 
@@ -183,7 +186,10 @@ impl Hydrogen {
         };
         let mut restored = Restored::default();
         let mut waits = Vec::new();
-        for written in &record.subscriptions {
+        // A crash may have come before a guaranteed one had taken its place.
+        let unnamed = record.joined.iter().filter(|joined| joined.key.starts_with("s/"));
+        let replaced: BTreeSet<&String> = unnamed.flat_map(|joined| &joined.patterns).collect();
+        for written in record.subscriptions.iter().filter(|written| !replaced.contains(&written.topics)) {
             let Some((pattern, options)) = written.read() else { continue };
             match self.grant(conn, &pattern, &options, false) {
                 Ok((key, name)) => waits.push((pattern, options, key, name)),
@@ -382,7 +388,7 @@ impl Hydrogen {
 
     pub(super) fn save_sessions(&mut self, out: &mut Outbox<Peer>) {
         for conn in std::mem::take(&mut self.dirty_sessions) {
-            self.save_session(conn, Level::Memory, Asked::Nothing, out);
+            self.save_session(conn, Level::Memory, Asked::Upkeep(Upkeep::Session(conn)), out);
         }
     }
 

@@ -81,6 +81,15 @@ pub(super) struct Member {
     pub patterns: Vec<Pattern>,
 }
 
+/// What a session became by joining a guaranteed subscription.
+#[derive(Debug, Default)]
+pub(super) struct NewlyJoined {
+    /// It was no member before.
+    pub is_member: bool,
+    /// It had not asked for these before.
+    pub patterns: Vec<Pattern>,
+}
+
 /// A message that waits its turn.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -137,10 +146,12 @@ impl Session {
         }
     }
 
-    /// It is a member of a guaranteed subscription, for these patterns.
-    pub(super) fn join(&mut self, key: ConsumerKey, patterns: &[Pattern]) {
+    /// It is a member of a guaranteed subscription, for these patterns. Returns what it was not
+    /// before. A best-effort subscription to one of them stays until it is ended.
+    pub(super) fn join(&mut self, key: ConsumerKey, patterns: &[Pattern]) -> NewlyJoined {
         let id = key.id();
-        let number = match self.joined.iter().position(|member| member.id == id) {
+        let known = self.joined.iter().position(|member| member.id == id);
+        let number = match known {
             Some(number) => number,
             None => {
                 self.joined.push(Member { id, key, patterns: Vec::new() });
@@ -148,16 +159,40 @@ impl Session {
             }
         };
         let own = &mut self.joined[number].patterns;
+        let mut newly = NewlyJoined { is_member: known.is_none(), patterns: Vec::new() };
         for pattern in patterns {
             if !own.contains(pattern) {
                 own.push(pattern.clone());
+                newly.patterns.push(pattern.clone());
             }
         }
         let is_unnamed = matches!(self.joined[number].key, ConsumerKey::Session(_));
         for pattern in patterns.iter().filter(|_| is_unnamed) {
             let subscribed = Subscribed { number: 0, is_guaranteed: true, options: Options::default() };
-            self.subscriptions.insert(pattern.clone(), subscribed);
+            self.subscriptions.entry(pattern.clone()).or_insert(subscribed);
         }
+        newly
+    }
+
+    /// Takes back what [`Session::join`] said to be new. Returns the member if it is none any more.
+    pub(super) fn unjoin(&mut self, id: ConsumerId, newly: &NewlyJoined) -> Option<Member> {
+        let number = self.joined.iter().position(|member| member.id == id)?;
+        let member = &mut self.joined[number];
+        member.patterns.retain(|own| !newly.patterns.contains(own));
+        if matches!(member.key, ConsumerKey::Session(_)) {
+            for pattern in &newly.patterns {
+                if self.subscriptions.get(pattern).is_some_and(|subscribed| subscribed.is_guaranteed) {
+                    self.subscriptions.remove(pattern);
+                }
+            }
+        }
+        (newly.is_member && member.patterns.is_empty()).then(|| self.joined.remove(number))
+    }
+
+    /// Whether it is a member of a guaranteed subscription, for all of these patterns.
+    pub(super) fn is_joined(&self, id: ConsumerId, patterns: &[Pattern]) -> bool {
+        let member = self.joined.iter().find(|member| member.id == id);
+        member.is_some_and(|member| patterns.iter().all(|pattern| member.patterns.contains(pattern)))
     }
 
     /// The guaranteed subscriptions that it is a member of.

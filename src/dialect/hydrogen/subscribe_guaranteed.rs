@@ -37,7 +37,11 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) -> Outcome {
         let conn = meta.conn;
-        if let Some(error) = self.store.trouble() {
+        // While the store is full, a durable subscription that is there can be joined: its home
+        // knows whether it is.
+        if let Some(error) = self.store.trouble()
+            && !(guaranteed.name.is_some() && self.store.takes_upkeep())
+        {
             return Outcome::Failed(error);
         }
         let Some(session) = self.sessions.of(conn) else {
@@ -62,11 +66,6 @@ impl Hydrogen {
         }
         if wanted.is_empty() {
             return Outcome::Failed(Error::new(Code::Forbidden, "this identity may not subscribe to any of these"));
-        }
-        if guaranteed.name.is_none() {
-            for wanted in &wanted {
-                self.end_best_effort(conn, &wanted.pattern, now, out);
-            }
         }
         let (window, ack_timeout) = (guaranteed.window, guaranteed.ack_timeout);
         let make = Make { key, conn, wanted, window, ack_timeout, lane: options.lane };
@@ -95,7 +94,7 @@ impl Hydrogen {
     }
 
     /// Ends a session's best-effort subscription to a pattern, which a guaranteed one takes the place of.
-    fn end_best_effort(&mut self, conn: ConnId, pattern: &Pattern, now: Now, out: &mut Outbox<Peer>) {
+    pub(super) fn end_best_effort(&mut self, conn: ConnId, pattern: &Pattern, now: Now, out: &mut Outbox<Peer>) {
         let known = self.sessions.of(conn).and_then(|session| session.subscriptions.get(pattern));
         if known.is_some_and(|known| !known.is_guaranteed) {
             self.forget(conn, pattern, now, out);

@@ -20,6 +20,9 @@ const RETRY: Duration = Duration::from_micros(200);
 /// Messages that are taken before effects are handed on.
 const MESSAGES_PER_TURN: usize = 256;
 
+/// How long a worker that was told to stop goes on at most.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
 /// Takes what a shard asks of the keeper of the access snapshot. Returns it if there is no room.
 pub type ControlSink = Box<dyn Fn(WorkerId, Control) -> Result<(), Control> + Send>;
 
@@ -80,6 +83,35 @@ impl<S: Shard> Worker<S> {
             let wait = if handed_on { self.until_timeout() } else { Some(RETRY) };
             self.parts.inbox.sleep(wait, self.takes_messages(), handed_on);
         }
+        self.end();
+    }
+
+    /// The last turn: takes what came before the end and waits still, and hands on what the shard
+    /// asks of the store. Nothing that is stuck keeps it for long.
+    fn end(&mut self) {
+        let began = self.parts.clock.now().mono;
+        let is_late = |worker: &Self| worker.parts.clock.now().mono.since(began) >= END_WITHIN;
+        while !is_late(self) {
+            let mut worked = false;
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(message) = self.parts.inbox.try_recv() else { break };
+                self.on_message(message);
+                worked = true;
+            }
+            if let Some(batch) = self.parts.inbox.try_recv_batch() {
+                self.on_batch(batch);
+                worked = true;
+            }
+            self.hand_on();
+            if !worked {
+                break;
+            }
+        }
+        let now = self.parts.clock.now();
+        self.guarded(|shard, out| shard.on_stop(now, out));
+        while !self.hand_on() && !self.out.store.is_empty() && !is_late(self) {
+            std::thread::sleep(RETRY);
+        }
     }
 
     /// Takes what waits, up to a bound. Returns whether anything was done.
@@ -129,10 +161,7 @@ impl<S: Shard> Worker<S> {
                 }
             }
             ToWorker::Notice(notice) => self.guarded(|shard, out| shard.on_notice(&notice, now, out)),
-            ToWorker::Stop => {
-                self.guarded(|shard, out| shard.on_stop(now, out));
-                self.stop = true;
-            }
+            ToWorker::Stop => self.stop = true,
         }
     }
 

@@ -113,3 +113,15 @@ fn a_nudge_costs_a_sleeping_worker_one_turn() {
     queue.send(ToWorker::Stop);
     running.join().unwrap();
 }
+
+#[test]
+fn what_waits_when_a_worker_is_told_to_stop_is_taken_first() {
+    let Scene { taken, queue, worker, reactor_inbox: _inbox, .. } = scene();
+    queue.send(ToWorker::Stop);
+    let all = 2 * MESSAGES_PER_TURN as u64;
+    for _ in 0..all {
+        queue.send(emission());
+    }
+    std::thread::spawn(move || worker.run()).join().unwrap();
+    assert_eq!(taken.load(Ordering::Relaxed), all);
+}

@@ -4,13 +4,14 @@
 //! for it; then its home, which writes it down and takes the connection as a member. Then the
 //! client is answered, and only then events go out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::asked::Asked;
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::gather::{Gather, Kind, Part};
-use super::super::making::{Make, Making, Place, Saving, Wanted};
+use super::super::making::{Make, Making, Place, Saving, Started, Wanted};
 use super::super::replay::{End, Past};
 use super::super::reply_to::Reply;
 use super::super::{Hydrogen, HydrogenSettings, Peer};
@@ -143,23 +144,29 @@ impl Hydrogen {
 
     /// All owners of topics were told: now the home.
     pub(in super::super) fn go_on_making(&mut self, ticket: u64, making: Making, now: Now, out: &mut Outbox<Peer>) {
+        if let Some(error) = self.refusal(&making.make) {
+            self.unmake(&making, out);
+            return self.finish(ticket, Err(error), now, out);
+        }
         let Making { mut make, places, head, granting, .. } = making;
         for wanted in &mut make.wanted {
             wanted.place = places.get(&wanted.pattern).map_or(Place::New(head), |place| Place::Behind(*place));
         }
         let (key, conn) = (make.key.clone(), make.conn);
-        let Some(session) = self.sessions.of_mut(conn) else {
-            return self.finish(ticket, Err(Error::new(Code::Unavailable, "the session is over")), now, out);
-        };
+        let Some(session) = self.sessions.of_mut(conn) else { return };
         let patterns: Vec<Pattern> = make.wanted.iter().map(|wanted| wanted.pattern.clone()).collect();
-        session.join(key.clone(), &patterns);
+        let newly = session.join(key.clone(), &patterns);
         // Whoever is told of a session that holds a subscription finds it after a crash.
-        let is_saved = self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
-        let kind = Kind::Started { granting: Box::new(granting), id: key.id(), conn };
+        // While the store is in trouble only what is there can be joined: the session is saved later.
+        let is_saved = !self.store.is_down() && self.save_session(conn, Level::Disk, Asked::Saved { ticket }, out);
+        if !is_saved {
+            self.mark_session(conn, now);
+        }
+        let home = key.id().home(self.workers);
+        let kind = Kind::Started(Box::new(Started { granting, key, conn, patterns, newly }));
         if let Some(command) = self.pending.of_mut(ticket) {
             command.gather = Some(Gather::new(1 + usize::from(is_saved), kind));
         }
-        let home = key.id().home(self.workers);
         if home == self.worker {
             self.on_make(make, Reply::Own(ticket), now, out);
         } else {
@@ -174,23 +181,31 @@ impl Hydrogen {
         let head = self.store.head;
         let is_new = match self.consumers.of(id) {
             Some(held) if held.key != key => {
+                // What is shown under this id is that one's.
                 let error = Error::new(Code::Conflict, "another subscription has this name's hash: choose another");
-                return self.part(reply, Part::Failed(error), now, out);
+                return self.refuse_make(id, &wanted, error, reply, now, out);
             }
             Some(_) => false,
             None => true,
         };
-        if is_new && let Some(error) = self.no_room_for(&key) {
-            return self.part(reply, Part::Failed(error), now, out);
+        let trouble = self.store.trouble().filter(|_| self.must_be_written(&key, &wanted, window, ack_timeout, lane));
+        if let Some(error) = trouble.or_else(|| self.no_room_for(&key, is_new, &wanted)) {
+            return self.refuse_make(id, &wanted, error, reply, now, out);
         }
-        // Commits are looked at here, even where the topic is another worker's.
-        for wanted in &wanted {
-            self.show_interest(&wanted.pattern, id);
+        // Commits are looked at here, even where the topic is another worker's. The owners hear of
+        // it again: what this worker said to them before may have come behind the first time.
+        for Wanted { pattern, .. } in &wanted {
+            self.show_interest(pattern, id);
+            for worker in self.holders(pattern) {
+                if worker != self.worker {
+                    out.peers.push((worker, Peer::Show { id, pattern: pattern.clone() }));
+                }
+            }
         }
         let settings = self.consumer_settings(window, ack_timeout);
         if is_new {
             self.counters.inc(Metric::CONSUMERS_MADE);
-            self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.wall);
+            self.consumers.insert(id, key.clone(), Consumer::new(settings, head), now.mono);
             self.ensure_sweep(now.mono);
         }
         let Some(held) = self.consumers.of_mut(id) else { return };
@@ -237,9 +252,17 @@ impl Hydrogen {
         self.store.ask(Asked::Made(Box::new(saving)), Op::Write(write), out);
     }
 
-    fn no_room_for(&self, key: &ConsumerKey) -> Option<Error> {
-        if let Some(trouble) = self.store.trouble() {
-            return Some(trouble);
+    fn no_room_for(&self, key: &ConsumerKey, is_new: bool, wanted: &[Wanted]) -> Option<Error> {
+        let held = self.consumers.of(key.id());
+        let held: BTreeSet<&Pattern> =
+            held.iter().flat_map(|held| held.consumer.selectors()).map(|selector| &selector.pattern).collect();
+        let added: BTreeSet<&Pattern> =
+            wanted.iter().map(|wanted| &wanted.pattern).filter(|pattern| !held.contains(pattern)).collect();
+        if !added.is_empty() && held.len() + added.len() > self.settings.subscriptions_max {
+            return Some(Error::new(Code::TooLarge, "the subscription has as many patterns as it may"));
+        }
+        if !is_new {
+            return None;
         }
         let is_durable = matches!(key, ConsumerKey::Durable { .. });
         let most = HydrogenSettings::share(self.settings.delivery.durables_max, self.workers);
@@ -299,7 +322,7 @@ impl Hydrogen {
         let Some(held) = self.consumers.of_mut(id) else { return };
         held.consumer.detach(conn, now);
         if held.consumer.members_len() == 0 {
-            held.unattended = Some(now.wall);
+            held.unattended = Some(now.mono);
         }
         self.consumers.touch(id);
         self.pump_touched(now, out);
@@ -321,10 +344,7 @@ impl Hydrogen {
             self.end_consumer(id, now, out);
             return;
         }
-        let key = held.key.to_string();
-        let value = held.definition().encode();
-        let write = Write::Put { table: Table::Subscriptions, key: key.into(), value, level: Level::Memory };
-        self.store.ask(Asked::Nothing, Op::Write(write), out);
+        self.save_definition(id, out);
         self.forget_interest(id, patterns, out);
         self.consumers.touch(id);
         self.pump_touched(now, out);
@@ -334,8 +354,7 @@ impl Hydrogen {
     pub(in super::super) fn end_consumer(&mut self, id: ConsumerId, now: Now, out: &mut Outbox<Peer>) -> bool {
         let Some(key) = self.drop_consumer(id, now, out) else { return false };
         for table in [Table::Subscriptions, Table::Cursors] {
-            let write = Write::Delete { table, key: key.to_string().into(), level: Level::Memory };
-            self.store.ask(Asked::Nothing, Op::Write(write), out);
+            self.delete(table, key.to_string().into(), out);
         }
         true
     }
@@ -348,7 +367,7 @@ impl Hydrogen {
         Some(held.key)
     }
 
-    fn forget_interest(&mut self, id: ConsumerId, patterns: &[Pattern], out: &mut Outbox<Peer>) {
+    pub(super) fn forget_interest(&mut self, id: ConsumerId, patterns: &[Pattern], out: &mut Outbox<Peer>) {
         for pattern in patterns {
             self.interest.remove(pattern, id);
             for worker in self.others() {

@@ -10,6 +10,7 @@ mod acks;
 mod letter_index;
 mod letters;
 mod letters_command;
+mod made;
 mod make;
 mod run;
 mod save;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::gather::Joined;
-use crate::base::{Mono, Wall};
+use crate::base::Mono;
 use crate::engine::delivery::{Consumer, DeadLetter};
 use crate::engine::outbound::{Lane, Overflow};
 use crate::engine::store::{Record, Seq};
@@ -56,7 +57,7 @@ pub(super) struct Held {
     /// Letters that are delivered again as soon as its window has room, the oldest first.
     pub replays: BTreeMap<Seq, DeadLetter>,
     /// Since when it has no members.
-    pub unattended: Option<Wall>,
+    pub unattended: Option<Mono>,
 }
 
 /// Whether a consumer is in the store as it is here.
@@ -109,6 +110,8 @@ pub(super) struct Consumers {
     touched: BTreeSet<ConsumerId>,
     /// Those whose cursor is to be saved.
     dirty: BTreeSet<ConsumerId>,
+    /// Those that must be written down anew.
+    redefined: BTreeSet<ConsumerId>,
     durables: usize,
     /// The dead letters that are at home here.
     pub(super) letters: LetterIndex,
@@ -126,7 +129,7 @@ impl Consumers {
         self.by_id.get(&id)
     }
 
-    pub(super) fn insert(&mut self, id: ConsumerId, key: ConsumerKey, consumer: Consumer, now: Wall) -> &mut Held {
+    pub(super) fn insert(&mut self, id: ConsumerId, key: ConsumerKey, consumer: Consumer, now: Mono) -> &mut Held {
         self.durables += usize::from(matches!(key, ConsumerKey::Durable { .. }));
         self.by_id.entry(id).or_insert(Held {
             key,
@@ -146,6 +149,7 @@ impl Consumers {
         let held = self.by_id.remove(&id)?;
         self.touched.remove(&id);
         self.dirty.remove(&id);
+        self.redefined.remove(&id);
         self.durables -= usize::from(matches!(held.key, ConsumerKey::Durable { .. }));
         Some(held)
     }
@@ -257,7 +261,7 @@ mod tests {
         };
         let mut consumers = Consumers::default();
         let key = ConsumerKey::Session("1.a".into());
-        let held = consumers.insert(key.id(), key, Consumer::new(settings, Seq(9000)), Wall(0));
+        let held = consumers.insert(key.id(), key, Consumer::new(settings, Seq(9000)), Mono(0));
         let waiting = |held: &Held| held.replays.keys().map(|seq| seq.0).collect::<Vec<_>>();
         for seq in [5, 3, 4, 1, 3] {
             held.replay_later(letter(seq));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::super::asked::Asked;
+use super::super::asked::{Asked, Upkeep};
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::image::SEALED;
 use super::super::timers::Timer;
@@ -20,6 +20,11 @@ use crate::engine::work::Outbox;
 
 /// Between a change of a cursor and its being written. Acks of this time may be lost in a crash.
 const SAVE_AFTER: Duration = Duration::from_millis(50);
+
+/// Things that wait to be taken out of the store, since it did not work the first time.
+const DELETES_MAX: usize = 65_536;
+/// Those of them that are asked for at once.
+const DELETES_AT_ONCE: usize = 1024;
 
 /// A guaranteed subscription as it is written down.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -120,7 +125,7 @@ impl Hydrogen {
         let progress = progress.unwrap_or(&fresh);
         let consumer = Consumer::restore(settings, selectors, &progress.cursor, self.store.head, now.mono);
         self.counters.inc(Metric::CONSUMERS_MADE);
-        let held = self.consumers.insert(id, key, consumer, now.wall);
+        let held = self.consumers.insert(id, key, consumer, now.mono);
         held.writing = Writing::stored();
         held.lost = progress.lost.iter().map(|topic| topic.as_str().into()).collect();
         held.lane = if definition.bulk { Lane::Bulk } else { Lane::Events };
@@ -150,9 +155,71 @@ impl Hydrogen {
             self.save_cursor(id, Level::Memory, out);
         }
         if !self.store.is_down() {
+            for id in std::mem::take(&mut self.consumers.redefined) {
+                self.save_definition(id, out);
+            }
+            self.repeat_deletes(now, out);
             self.save_sessions(out);
             self.save_retained(now, out);
         }
+    }
+
+    /// The last time: what is on its way is followed by what is newer.
+    pub(in super::super) fn save_last(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        for id in self.consumers.dirty_ids() {
+            if let Some(held) = self.consumers.of_mut(id) {
+                held.is_saving = false;
+            }
+        }
+        self.save_dirty(now, out);
+    }
+
+    /// Something was not written down, or not taken out of the store: it is tried again when the
+    /// store is well.
+    pub(in super::super) fn not_kept_up(&mut self, what: Upkeep, now: Now) {
+        match what {
+            Upkeep::Definition(id) if self.consumers.of(id).is_some() => drop(self.consumers.redefined.insert(id)),
+            Upkeep::Session(conn) if self.is_here(conn) => drop(self.dirty_sessions.insert(conn)),
+            Upkeep::Delete(table, key) => self.remember_delete(table, key),
+            Upkeep::Definition(_) | Upkeep::Session(_) => {}
+        }
+        self.arm_save(now);
+    }
+
+    /// Takes something out of the store.
+    pub(in super::super) fn delete(&mut self, table: Table, key: Box<str>, out: &mut Outbox<Peer>) {
+        let asked = Asked::Upkeep(Upkeep::Delete(table, key.clone()));
+        self.store.ask(asked, Op::Write(Write::Delete { table, key, level: Level::Memory }), out);
+    }
+
+    /// Something is to be taken out of the store later. What finds no room here is found again
+    /// after a restart.
+    pub(in super::super) fn remember_delete(&mut self, table: Table, key: Box<str>) {
+        if self.unsaved_deletes.len() < DELETES_MAX {
+            self.unsaved_deletes.insert((table, key));
+        }
+    }
+
+    fn repeat_deletes(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        for _ in 0..DELETES_AT_ONCE {
+            let Some((table, key)) = self.unsaved_deletes.pop_first() else { return };
+            // A durable subscription may have been made again meanwhile.
+            let is_back = ConsumerKey::parse(&key).is_some_and(|key| self.consumers.of(key.id()).is_some());
+            if !is_back {
+                self.delete(table, key, out);
+            }
+        }
+        if !self.unsaved_deletes.is_empty() {
+            self.arm_save(now);
+        }
+    }
+
+    /// Writes down a subscription that has fewer patterns than before.
+    pub(super) fn save_definition(&mut self, id: ConsumerId, out: &mut Outbox<Peer>) {
+        let Some(held) = self.consumers.of(id) else { return };
+        let (key, value) = (held.key.to_string().into(), held.definition().encode());
+        let write = Write::Put { table: Table::Subscriptions, key, value, level: Level::Memory };
+        self.store.ask(Asked::Upkeep(Upkeep::Definition(id)), Op::Write(write), out);
     }
 
     /// Writes down how far logs were left behind, so that nothing is added to them after a restart.
@@ -190,9 +257,8 @@ impl Hydrogen {
     pub(in super::super) fn expire_durables(&mut self, now: Now, out: &mut Outbox<Peer>) {
         let Some(expiry) = self.settings.delivery.durable_expiry else { return };
         let is_over = |held: &Held| {
-            let since = held.unattended.map(|since| now.wall.0.saturating_sub(since.0));
             matches!(held.key, ConsumerKey::Durable { .. })
-                && since.is_some_and(|since| since >= i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX))
+                && held.unattended.is_some_and(|since| now.mono.since(since) >= expiry)
         };
         let over: Vec<ConsumerId> = self.consumers.iter().filter(|(_, held)| is_over(held)).map(|(id, _)| id).collect();
         for id in over {

@@ -142,6 +142,11 @@ impl Hydrogen {
             Asked::Letter(key, ask) => self.on_letter(key, *ask, result, now, out),
             Asked::Letters(ask) => self.on_letters(*ask, result, now, out),
             Asked::Cursor(consumer) => self.on_cursor_saved(consumer, result.is_ok()),
+            Asked::Upkeep(what) => {
+                if result.is_err() {
+                    self.not_kept_up(what, now);
+                }
+            }
             Asked::Retained(topic) => self.on_retained_saved(topic, result.is_ok()),
             Asked::Seal(seq) => {
                 if result.is_err() {
