@@ -82,3 +82,27 @@ impl Kept {
         self.expiring.first().filter(|(at, _)| *at <= now).map(|(_, id)| id.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_somebody_holds_is_neither_counted_nor_the_oldest() {
+        let record = |id: &str| SessionRecord {
+            id: id.into(),
+            identity: "ada".into(),
+            secret: [0; 32],
+            subscriptions: Vec::new(),
+            joined: Vec::new(),
+        };
+        let mut kept = Kept::default();
+        kept.park(record("1.a"), Mono(1));
+        kept.park(record("2.b"), Mono(2));
+        assert_eq!((kept.unheld(), kept.oldest().as_deref()), (2, Some("1.a")));
+        kept.forget_expiry("1.a");
+        assert_eq!((kept.len(), kept.unheld(), kept.oldest().as_deref()), (2, 1, Some("2.b")));
+        kept.park(record("1.a"), Mono(3));
+        assert_eq!((kept.len(), kept.unheld(), kept.oldest().as_deref()), (2, 2, Some("2.b")));
+    }
+}

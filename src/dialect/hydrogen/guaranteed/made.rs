@@ -18,14 +18,16 @@ impl Hydrogen {
     pub(in super::super) fn on_started(&mut self, ticket: u64, started: Started, now: Now, out: &mut Outbox<Peer>) {
         let Started { granting, key, conn, patterns, newly } = started;
         let id = key.id();
-        let session = self.sessions.of(conn);
+        // Who was shut out has it in what is kept of its session.
+        let session = self.sessions.of(conn).filter(|session| !session.is_shut_out);
+        let is_here = session.is_some();
         if session.is_some_and(|session| !session.is_joined(id, &patterns)) {
             let started = Started { granting, key, conn, patterns, newly };
             self.undo_started(&started, now, out);
             let error = Error::new(Code::Conflict, "the subscription was ended meanwhile");
             return self.finish(ticket, Err(error), now, out);
         }
-        if matches!(key, ConsumerKey::Session(_)) {
+        if is_here && matches!(key, ConsumerKey::Session(_)) {
             for pattern in &patterns {
                 self.end_best_effort(conn, pattern, now, out);
             }
@@ -41,8 +43,8 @@ impl Hydrogen {
     /// the home on its behalf.
     pub(in super::super) fn undo_started(&mut self, started: &Started, now: Now, out: &mut Outbox<Peer>) {
         let (id, conn) = (started.key.id(), started.conn);
-        // Who is gone has left everything.
-        let Some(session) = self.sessions.of_mut(conn) else { return };
+        // Who is gone has left everything, and another may have its session already.
+        let Some(session) = self.sessions.of_mut(conn).filter(|session| !session.is_shut_out) else { return };
         let is_over = session.unjoin(id, &started.newly).is_some();
         self.mark_session(conn, now);
         if is_over {
