@@ -305,8 +305,8 @@ impl Hydrogen {
             out.order(conn, Order::Ready { conn });
             self.tell_session_resumed(conn, &restored, now, out);
         }
-        for (topic, offset) in seen {
-            self.ack_at(ids.clone(), conn, AckOf::Seen(topic, offset), 0, now, out);
+        for (topic, place) in seen {
+            self.ack_at(ids.clone(), conn, AckOf::Seen(topic, place), 0, now, out);
         }
         for id in ids {
             self.start_delivery(id, conn, now, out);

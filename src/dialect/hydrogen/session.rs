@@ -9,7 +9,7 @@ use super::record::{Joined, SessionRecord, WrittenSubscription, hash_of};
 use super::settings::MessageRate;
 use crate::base::{ConnId, Mono, Now, Secret, Wall};
 use crate::engine::auth::Identity;
-use crate::engine::topic::{Options, Pattern};
+use crate::engine::topic::{Options, Pattern, UpTo};
 
 /// What is known of one client.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) struct Resuming {
     pub secret: Secret,
-    pub seen: Vec<(Box<str>, u64)>,
+    pub seen: Vec<(Box<str>, UpTo)>,
     /// The command; none if it was asked for in the handshake.
     pub ticket: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{ConnId, Secret, Wall};
-use crate::engine::topic::{Epoch, Options, Pattern};
+use crate::engine::topic::{Epoch, Options, Pattern, UpTo};
 
 /// Subscriptions to make.
 #[derive(Clone, Debug)]
@@ -98,8 +98,8 @@ pub struct Resume {
     pub session: Box<str>,
     /// What proves that it is the caller's.
     pub secret: Secret,
-    /// The newest offset that the client has dealt with, by topic.
-    pub seen: Vec<(Box<str>, u64)>,
+    /// The newest place that the client has dealt with, by topic.
+    pub seen: Vec<(Box<str>, UpTo)>,
 }
 
 /// An event to publish.

@@ -7,6 +7,7 @@
 mod audience;
 mod audiences;
 mod bounds;
+mod event_id;
 pub mod filter;
 mod hash;
 pub mod index;
@@ -21,6 +22,7 @@ mod topics;
 
 pub use audience::{FanOut, ReactorTargets};
 pub use bounds::{Bounds, Counts, Full};
+pub use event_id::{EventId, UpTo};
 pub use filter::{Filter, FilterError};
 pub use hash::{Seeded, owner};
 pub use pattern::{Pattern, PatternError, is_topic};

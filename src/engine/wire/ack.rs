@@ -7,7 +7,7 @@ use super::fields::{Auth, Fields, ID, Rule};
 use super::name::is_id;
 use super::object::{Elements, Raw};
 use crate::base::limits::{IDS_PER_ACK, REJECT_REASON_BYTES};
-use crate::engine::topic::is_topic;
+use crate::engine::topic::{EventId, UpTo, is_topic};
 
 const TOPIC: Rule = Rule { field: "topic", holds: |topic| is_topic(topic).is_ok(), text: "is no topic" };
 const REASON: Rule =
@@ -39,8 +39,8 @@ pub enum AckOf<'a> {
     Through {
         /// The topic.
         topic: Cow<'a, str>,
-        /// The offset.
-        through: u64,
+        /// The place.
+        through: UpTo,
     },
     /// One event, refused for good.
     Reject {
@@ -70,12 +70,20 @@ pub(super) fn read<'a>(fields: &Fields<'a>) -> Result<AckOf<'a>, Fault> {
         (None, Some(ids), None) if fields.status.is_none() => read_ids(ids).map(|ids| AckOf::Many { ids }),
         (None, None, Some(topic)) if fields.status.is_none() => {
             let through = fields.through.ok_or_else(|| bad("through", "is missing"))?;
-            let through = through.as_u64().ok_or_else(|| bad("through", "is no offset"))?;
+            let through = up_to(through).ok_or_else(|| bad("through", "is no offset, and no event's id"))?;
             Ok(AckOf::Through { topic: TOPIC.read(topic)?, through })
         }
         (None, None, None) => Err(bad("id", "is missing, and so are `ids` and `topic`")),
         (Some(_), _, _) | (_, Some(_), Some(_)) => Err(bad("id", "stands alone: give one of `id`, `ids` and `topic`")),
         (None, Some(_), None) | (None, None, Some(_)) => Err(bad("status", "goes with one `id`")),
+    }
+}
+
+/// An offset, or the id of the last event that is meant.
+pub fn up_to(place: Raw<'_>) -> Option<UpTo> {
+    match (place.as_u64(), place.as_str()) {
+        (Some(offset), _) => Some(offset.into()),
+        (None, text) => EventId::parse(&text?).map(UpTo::from),
     }
 }
 
@@ -131,9 +139,12 @@ mod tests {
         assert!(matches!(none.of, AckOf::Many { ids } if ids.clone().next().is_none()));
         let through = ack(r#"{"type":"ack","topic":"sensors.kitchen.temp","through":4711}"#).unwrap();
         assert!(
-            matches!(through.of, AckOf::Through { topic, through: 4711 } if topic == "sensors.kitchen.temp"),
+            matches!(through.of, AckOf::Through { topic, through } if topic == "sensors.kitchen.temp" && through == 4711.into()),
             "through"
         );
+        let through = ack(r#"{"type":"ack","topic":"a.b","through":"3f5bd15d5b261b01-7"}"#).unwrap();
+        let id = EventId::parse("3f5bd15d5b261b01-7").unwrap();
+        assert!(matches!(through.of, AckOf::Through { through, .. } if through == id.into()));
         let reject = ack(r#"{"type":"ack","id":"e","status":"reject","reason":"no \"such\" lamp"}"#).unwrap();
         assert!(
             matches!(reject.of, AckOf::Reject { id, reason: Some(reason) } if id == "e" && reason == "no \"such\" lamp")

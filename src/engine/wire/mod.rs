@@ -17,7 +17,7 @@ mod timestamp;
 #[cfg(test)]
 mod tests;
 
-pub use ack::{Ack, AckOf, Ids};
+pub use ack::{Ack, AckOf, Ids, up_to};
 pub use bad::BadMessage;
 pub use encode::{EventHead, event, keepalive_ok, push_json_string, push_u64, response_error, response_ok};
 pub use envelope::{Command, Incoming, Refused, Timestamp, parse};

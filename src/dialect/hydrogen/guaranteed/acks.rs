@@ -5,7 +5,7 @@
 use super::super::consumer_id::ConsumerId;
 use super::super::{Hydrogen, Peer};
 use crate::base::{ConnId, Metric, Now};
-use crate::engine::topic::Epoch;
+use crate::engine::topic::{EventId, UpTo};
 use crate::engine::wire;
 use crate::engine::work::Outbox;
 
@@ -14,26 +14,24 @@ use crate::engine::work::Outbox;
 pub enum AckOf {
     /// Events.
     Events(Vec<AckedEvent>),
-    /// Everything of a topic, up to and including an offset.
-    Through(Box<str>, u64),
+    /// Everything of a topic, up to a place.
+    Through(Box<str>, UpTo),
     /// One event, refused for good.
     Reject(AckedEvent, Box<str>),
-    /// Who comes back has seen everything of a topic, up to and including an offset.
-    Seen(Box<str>, u64),
+    /// Who comes back has seen everything of a topic, up to a place.
+    Seen(Box<str>, UpTo),
 }
 
 /// An event that an ack names.
 #[derive(Clone, Copy, Debug)]
 pub struct AckedEvent {
-    epoch: Epoch,
-    offset: u64,
+    id: EventId,
     /// Some subscription waited for it.
     is_found: bool,
 }
 
 fn event_of(id: &str) -> Option<AckedEvent> {
-    let (epoch, offset) = id.split_once('-')?;
-    Some(AckedEvent { epoch: Epoch::parse(epoch)?, offset: offset.parse().ok()?, is_found: false })
+    EventId::parse(id).map(|id| AckedEvent { id, is_found: false })
 }
 
 impl Hydrogen {
@@ -74,15 +72,16 @@ impl Hydrogen {
             match &mut of {
                 AckOf::Events(events) => {
                     for event in events {
-                        event.is_found |= held.consumer.ack(conn, event.epoch, event.offset, &mut effects);
+                        event.is_found |= held.consumer.ack(conn, event.id.epoch, event.id.offset, &mut effects);
                     }
                 }
-                AckOf::Through(topic, offset) => {
-                    through += held.consumer.ack_through(conn, topic, *offset, &mut effects);
+                AckOf::Through(topic, place) => {
+                    through += held.consumer.ack_through(conn, topic, *place, &mut effects);
                 }
-                AckOf::Seen(topic, offset) => through += held.consumer.seen(topic, *offset, &mut effects),
+                AckOf::Seen(topic, place) => through += held.consumer.seen(topic, *place, &mut effects),
                 AckOf::Reject(event, reason) => {
-                    event.is_found |= held.consumer.reject(conn, event.epoch, event.offset, reason, now, &mut effects);
+                    event.is_found |=
+                        held.consumer.reject(conn, event.id.epoch, event.id.offset, reason, now, &mut effects);
                 }
             }
             self.carry_out(id, effects, now, out);

@@ -4,7 +4,8 @@ use super::{admin, bad};
 use crate::base::limits::{IDS_PER_ACK, TOPICS_PER_COMMAND};
 use crate::base::{Error, Secret};
 use crate::engine::channel::{Call, Letters, LettersOf, Outcome, Resume, Session};
-use crate::engine::wire::Raw;
+use crate::engine::topic::UpTo;
+use crate::engine::wire::{Raw, up_to};
 
 /// Bytes of a session's id and of its secret.
 const SESSION_BYTES: usize = 128;
@@ -42,19 +43,19 @@ pub(super) fn resume(call: &Call<'_>, session: &mut dyn Session) -> Result<Outco
     Ok(session.resume(Resume { session: id.into(), secret: Secret::new(secret), seen: seen(call.data)? }))
 }
 
-/// `{"<topic>":<offset>,…}`.
-fn seen(data: Raw<'_>) -> Result<Vec<(Box<str>, u64)>, Error> {
+/// `{"<topic>":<offset, or an event's id>,…}`.
+fn seen(data: Raw<'_>) -> Result<Vec<(Box<str>, UpTo)>, Error> {
     let Some(seen) = data.member("seen").filter(|seen| !seen.is_null()) else { return Ok(Vec::new()) };
-    let wrong = || bad("data.seen: an object of topics, each with an offset");
+    let wrong = || bad("data.seen: an object of topics, each with an offset or an event's id");
     if !seen.is_object() {
         return Err(wrong());
     }
     let mut topics = Vec::new();
-    for (topic, offset) in seen.members() {
+    for (topic, place) in seen.members() {
         if topics.len() == TOPICS_PER_COMMAND {
             return Err(bad("data.seen: more than 256 topics"));
         }
-        topics.push(((&*topic).into(), offset.as_u64().ok_or_else(wrong)?));
+        topics.push(((&*topic).into(), up_to(place).ok_or_else(wrong)?));
     }
     Ok(topics)
 }

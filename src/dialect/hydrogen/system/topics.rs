@@ -8,7 +8,7 @@ use crate::base::Error;
 use crate::base::limits::TOPICS_PER_COMMAND;
 use crate::engine::channel::{Call, Guaranteed, Outcome, Publish, Session, Since, StartFrom, Subscribe};
 use crate::engine::outbound::{Lane, Overflow};
-use crate::engine::topic::{Epoch, Filter, Options, Pattern};
+use crate::engine::topic::{EventId, Filter, Options, Pattern};
 use crate::engine::wire::Raw;
 
 /// The longest time that a retained event is kept, in seconds: ten years.
@@ -175,8 +175,7 @@ fn since_text(text: &str) -> Option<Since> {
     if let Some(time) = crate::base::Wall::parse(text) {
         return Some(Since::Time(time));
     }
-    let (epoch, offset) = text.split_once('-')?;
-    Some(Since::Event(Epoch::parse(epoch)?, offset.parse().ok()?))
+    EventId::parse(text).map(|id| Since::Event(id.epoch, id.offset))
 }
 
 pub(super) fn presence(call: &Call<'_>, session: &mut dyn Session) -> Result<Outcome, Error> {

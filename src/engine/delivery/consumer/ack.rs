@@ -6,7 +6,7 @@ use super::flight::State;
 use crate::base::{ConnId, Now};
 use crate::engine::delivery::dead::{DeadReason, Outcome};
 use crate::engine::store::Seq;
-use crate::engine::topic::Epoch;
+use crate::engine::topic::{Epoch, UpTo};
 
 impl Consumer {
     /// An event is done. Any member may say so, also after a timeout, or of an event that another
@@ -16,20 +16,20 @@ impl Consumer {
         seq.map(|seq| self.acked(seq, out)).is_some()
     }
 
-    /// Everything of one topic is done, up to and including an offset. Returns how many events
-    /// were.
+    /// Everything of one topic is done, up to a place. Returns how many events were.
     ///
     /// Such an ack must never reach an event that its sender may not have seen. So it counts for
-    /// what was last sent to this very connection, and, if events of several epochs are in flight
-    /// to it, for the oldest of these epochs: its sender may not have seen the next one yet.
-    pub fn ack_through(&mut self, conn: ConnId, topic: &str, offset: u64, out: &mut Vec<Effect>) -> usize {
-        let mut oldest = None;
+    /// what was last sent to this very connection, and for the epoch that it names. If it names none,
+    /// and events of several epochs are in flight to the connection, it counts for the oldest of
+    /// these: its sender may not have seen the next one yet.
+    pub fn ack_through(&mut self, conn: ConnId, topic: &str, place: UpTo, out: &mut Vec<Effect>) -> usize {
+        let UpTo { mut epoch, offset } = place;
         let mut seqs: Vec<Seq> = Vec::new();
         for (seq, flight) in self.flights.iter() {
             let Some(name) = flight.name.as_ref().filter(|name| *name.topic == *topic) else { continue };
             if flight.holder == Some(conn)
                 && !flight.is_dying()
-                && *oldest.get_or_insert(name.epoch) == name.epoch
+                && *epoch.get_or_insert(name.epoch) == name.epoch
                 && name.offset <= offset
             {
                 seqs.push(seq);
@@ -44,16 +44,16 @@ impl Consumer {
         seqs.len()
     }
 
-    /// Whoever comes back has dealt with everything of one topic, up to and including an offset: of
-    /// what is in flight, whoever held it. As with an ack, the oldest epoch in flight is meant.
+    /// Whoever comes back has dealt with everything of one topic, up to a place: of what is in
+    /// flight, whoever held it. As with an ack, the oldest epoch in flight is meant if none is named.
     /// Returns how many events there were.
-    pub fn seen(&mut self, topic: &str, offset: u64, out: &mut Vec<Effect>) -> usize {
-        let mut oldest = None;
+    pub fn seen(&mut self, topic: &str, place: UpTo, out: &mut Vec<Effect>) -> usize {
+        let UpTo { mut epoch, offset } = place;
         let mut seqs: Vec<Seq> = Vec::new();
         for (seq, flight) in self.flights.iter() {
             let Some(name) = flight.name.as_ref().filter(|name| *name.topic == *topic) else { continue };
             if !flight.is_dying()
-                && *oldest.get_or_insert(name.epoch) == name.epoch
+                && *epoch.get_or_insert(name.epoch) == name.epoch
                 && name.offset <= offset
                 && flight.deliveries > 0
             {

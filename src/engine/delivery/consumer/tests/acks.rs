@@ -47,7 +47,11 @@ fn through_takes_one_topic_up_to_an_offset() {
     for (n, topic, offset, expected) in
         [(2, "a.b", 9, 0), (1, "a.d", 9, 0), (1, "a.b", 0, 0), (1, "a.b", 3, 2), (1, "a.b", 3, 0), (1, "a.c", 9, 1)]
     {
-        assert_eq!(scene.consumer.ack_through(conn(n), topic, offset, &mut scene.out), expected, "{topic} {offset}");
+        assert_eq!(
+            scene.consumer.ack_through(conn(n), topic, offset.into(), &mut scene.out),
+            expected,
+            "{topic} {offset}"
+        );
     }
     assert_eq!(scene.consumer.cursor().floor(), Seq(3));
 }
@@ -58,16 +62,27 @@ fn through_never_reaches_what_its_sender_may_not_have_seen() {
     scene.settle();
     scene.publish_many(4);
     assert_eq!(scene.sent(), [(1, 1, 1), (2, 2, 1), (1, 3, 1), (2, 4, 1)]);
-    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4, &mut scene.out), 2, "its own alone");
+    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4u64.into(), &mut scene.out), 2, "its own alone");
     scene.consumer.detach(conn(2), scene.now);
-    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4, &mut scene.out), 0, "nor those on their way to it");
+    assert_eq!(
+        scene.consumer.ack_through(conn(1), "a.b", 4u64.into(), &mut scene.out),
+        0,
+        "nor those on their way to it"
+    );
     scene.settle();
     let newer = Record { epoch: Epoch::new(1), offset: 1, ..record(5, "a.b", "{}") };
     scene.publish_record(newer);
     assert_eq!(scene.sent(), [(1, 2, 2), (1, 4, 2), (1, 5, 1)]);
-    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 1, &mut scene.out), 0, "the older epoch has none up to 1");
-    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4, &mut scene.out), 2);
-    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4, &mut scene.out), 1);
+    assert_eq!(
+        scene.consumer.ack_through(conn(1), "a.b", 1u64.into(), &mut scene.out),
+        0,
+        "the older epoch has none up to 1"
+    );
+    let named = |epoch, offset| UpTo { epoch: Some(Epoch::new(epoch)), offset };
+    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", named(2, 9), &mut scene.out), 0, "an epoch that none is of");
+    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", named(1, 1), &mut scene.out), 1, "the newer one by its name");
+    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4u64.into(), &mut scene.out), 2);
+    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 4u64.into(), &mut scene.out), 0);
 }
 
 #[test]
@@ -76,5 +91,5 @@ fn through_counts_after_a_timeout() {
     scene.settle();
     scene.publish_many(2);
     scene.pass(10 * SECOND);
-    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 2, &mut scene.out), 2);
+    assert_eq!(scene.consumer.ack_through(conn(1), "a.b", 2u64.into(), &mut scene.out), 2);
 }

@@ -18,7 +18,7 @@ use super::{Consumer, Cursor, Effect, Offer, Settings, Source};
 use crate::base::{ConnId, Mono, Now, Wall};
 use crate::engine::delivery::{Backoff, DeadLetter, Selector};
 use crate::engine::store::{Page, Record, Seq};
-use crate::engine::topic::{Epoch, Filter, Pattern, Payload};
+use crate::engine::topic::{Epoch, Filter, Pattern, Payload, UpTo};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -329,7 +329,7 @@ impl Model {
         let Some((conn, seq)) = self.pick(pick) else { return };
         let topic = self.topic(seq);
         let before = self.open();
-        self.consumer.ack_through(self::conn(conn), &topic, seq, out);
+        self.consumer.ack_through(self::conn(conn), &topic, seq.into(), out);
         let acked: Vec<u64> = before.difference(&self.open()).copied().collect();
         for acked in acked {
             assert!(acked <= seq && self.topic(acked) == topic, "{acked} of an ack of {topic} through {seq}");
