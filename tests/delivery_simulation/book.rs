@@ -1,6 +1,7 @@
 //! What the world knows: every publish, every event that was committed, what each subscription was
 //! sent and acked. The rules that an emission must keep are checked here, as it happens.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hydrogen::base::{ConnId, Mono, Wall};
@@ -129,6 +130,8 @@ pub struct Book {
     pub keys: FxHashMap<Box<str>, usize>,
     pub acks: Vec<Ack>,
     pub damage: Vec<Damage>,
+    /// Sessions that were written down, and synced.
+    pub sessions: BTreeSet<Box<str>>,
     /// Sessions whose record was damaged.
     pub lost_sessions: Vec<Box<str>>,
     /// The server's lives, from 1.
@@ -176,8 +179,9 @@ impl Sub {
         })
     }
 
+    /// What is not answered yet may be taken back, with all that was sent of it.
     fn still_wants(&self, topic: usize) -> bool {
-        self.pats.iter().any(|pat| pat.ended == 0 && matches(pat.pattern, topic))
+        self.pats.iter().any(|pat| pat.answered > 0 && pat.ended == 0 && matches(pat.pattern, topic))
     }
 
     /// Acks up to this step survive what happens now.
@@ -365,26 +369,21 @@ impl Book {
             }
         }
         let Some((topic, offset)) = through else { return };
-        let held = |sub: &Sub, event: u32| {
-            let fate = sub.fates.get(event as usize).copied().unwrap_or_default();
-            fate.life == life && fate.conn == Some(conn) && fate.acked == 0 && !fate.was_dead
-        };
-        let mut epochs = Vec::new();
-        let mut reached = Vec::new();
+        // It counts for the oldest epoch in flight. An event that was given up once may be in flight
+        // again: nobody can say here whether its epoch is.
+        let mut oldest = None;
         for (index, event) in self.events.iter().enumerate().filter(|(_, event)| event.topic == topic) {
-            if held(sub, index as u32) {
-                epochs.push(event.epoch);
-                if event.offset <= offset {
-                    reached.push(index as u32);
-                }
+            let fate = sub.fate(index as u32);
+            if fate.life != life || fate.conn != Some(conn) || fate.acked > 0 {
+                continue;
             }
-        }
-        epochs.dedup();
-        for event in reached {
-            let fate = sub.fate(event);
+            let is_oldest = *oldest.get_or_insert(event.epoch) == event.epoch;
+            if fate.was_dead || event.offset > offset {
+                continue;
+            }
             fate.is_claimed = true;
             let is_late = self.late.is_some_and(|late| now >= fate.at.after(late));
-            if counts && epochs.len() == 1 && !is_late {
+            if counts && is_oldest && !is_late {
                 fate.acked = step;
             }
         }

@@ -194,7 +194,8 @@ impl World {
                     }
                     client.is_subscribed = true;
                     if let Some(session) = &mut client.session {
-                        session.is_stored = true;
+                        // What is there is joined without the store while that is in trouble.
+                        session.is_stored |= client.role != Role::Durable || self.book.sessions.contains(&session.id);
                     }
                 } else if self.book.subs[sub].pats.iter().all(|pat| pat.answered == 0) {
                     // It may be ended, and made anew when it is asked for again.

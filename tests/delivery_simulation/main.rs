@@ -45,6 +45,12 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (31772, "an earlier failure of the same subscription took its member out"),
     (112687, "what was fetched to be sent again went before older events that came back meanwhile"),
     (274316, "a session came back after its subscription had been ended without it"),
+    (337924, "an ack up to an offset was expected to reach the next epoch, too"),
+    (575504, "who had been shut out gave its session away once more, after the session's time"),
+    (914564, "history did not say that what was before a retained event was gone with a restart"),
+    (1001332, "a session was expected after a power cut that had been joined while the store was full"),
+    (1006414, "events of a pattern that was taken back were counted as in flight"),
+    (1011392, "a session was expected, as in 1001332"),
 ];
 
 const SEEDS: u64 = 256;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hydrogen::base::WorkerId;
 use hydrogen::dialect::hydrogen::ShardImage;
 use hydrogen::engine::store::{
-    Answer, Backend, Op, Read, Request, Seq, StoreEvent, Table, To, Told, Write, Writer, answer,
+    Answer, Backend, Level, Op, Read, Request, Seq, StoreEvent, Table, To, Told, Write, Writer, answer,
 };
 use hydrogen::engine::topic::Pattern;
 use hydrogen::sys::store::memory::{Faults, MemoryBackend, MemoryDisk, SyncFault};
@@ -22,6 +22,8 @@ use crate::world::World;
 enum Kind {
     Cursor(usize),
     Letter(Box<str>, bool),
+    /// A session, synced.
+    Session(Box<str>),
 }
 
 pub struct Storage {
@@ -139,6 +141,7 @@ impl World {
             },
             Write::Put { table: Table::DeadLetters, key, .. } => Kind::Letter(key, true),
             Write::Delete { table: Table::DeadLetters, key, .. } => Kind::Letter(key, false),
+            Write::Put { table: Table::Sessions, key, level: Level::Disk, .. } => Kind::Session(key),
             Write::Append(_) | Write::Trim { .. } | Write::Put { .. } | Write::Delete { .. } => return,
         };
         self.storage.noted.push((request.worker, request.ticket, step, kind));
@@ -182,7 +185,10 @@ impl World {
     fn noted(&mut self, kind: Kind, step: u64, is_done: bool) {
         match kind {
             Kind::Cursor(sub) if is_done => self.book.saved(sub, step, self.groups),
-            Kind::Cursor(_) => {}
+            Kind::Session(id) if is_done => {
+                self.book.sessions.insert(id);
+            }
+            Kind::Cursor(_) | Kind::Session(_) => {}
             Kind::Letter(key, is_put) => {
                 let Some((sub, event)) = self.book.letter(&key) else { return };
                 let fate = self.book.subs[sub].fate(event);

@@ -73,6 +73,7 @@ impl Hydrogen {
             && let Some(conn) = first_conn(&ask.session)
             && let Some(session) = self.sessions.of(conn)
             && session.session_id == ask.session
+            && !session.is_surrendered
             && session.conn != ask.conn
             && session.secret.as_ref().is_some_and(|secret| may(&session.name, &hash_of(secret)))
         {

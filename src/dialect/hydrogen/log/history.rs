@@ -125,9 +125,11 @@ impl Hydrogen {
             Since::Offset(offset) => *offset,
             Since::Event(epoch, offset) => own_epoch.filter(|own| own == epoch).map_or(0, |_| *offset),
         };
-        let newest = self.topics.topic(topic).map_or(0, |topic| topic.offset());
         let retained = self.topics.retained(topic, now.mono).map(|retained| payload_of(&retained.event));
         let offset = retained.and_then(offset_of);
+        // After a restart the retained event is there before its topic has counted anything.
+        let counted = self.topics.topic(topic).map_or(0, |topic| topic.offset());
+        let newest = offset.map_or(counted, |offset| offset.max(counted));
         let events = retained.filter(|_| offset.is_some_and(|offset| offset > since)).unwrap_or_default();
         let had = offset.filter(|offset| *offset > since).map_or(0, |_| 1);
         let missing = newest.saturating_sub(since) > had;
