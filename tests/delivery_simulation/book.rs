@@ -93,8 +93,8 @@ pub struct Sub {
     pub window: usize,
     pub pats: Vec<Pat>,
     pub fates: Vec<Fate>,
-    /// Up to which offset of a topic it was said to have been seen. An offset names no epoch: it
-    /// may be taken for one that is newer than what was meant.
+    /// Offsets up to which a topic was said to be dealt with, without an epoch: they may be taken for
+    /// one that is newer than what was meant.
     pub vague: Vec<(usize, u64)>,
     /// It ended, by itself or because its record is damaged: nothing is expected of it.
     pub is_over: bool,
@@ -106,6 +106,25 @@ pub struct Sub {
     pub saved: (u64, u64),
 }
 
+/// Up to where a client has dealt with a topic.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Of which epoch, where it says so.
+    pub epoch: Option<u64>,
+    pub offset: u64,
+}
+
+impl Place {
+    /// What stands in the message. An event's name decides whether its epoch is named, not the dice.
+    pub fn of(epoch: u64, offset: u64) -> (Place, String) {
+        if (epoch ^ offset) & 1 == 0 {
+            (Place { epoch: Some(epoch), offset }, format!("\"{epoch:016x}-{offset}\""))
+        } else {
+            (Place { epoch: None, offset }, offset.to_string())
+        }
+    }
+}
+
 /// What an ack on its way means.
 pub struct Ack {
     pub sub: usize,
@@ -113,7 +132,7 @@ pub struct Ack {
     /// Events that it names.
     pub events: Vec<u32>,
     /// A topic, and an offset up to which everything is meant.
-    pub through: Option<(usize, u64)>,
+    pub through: Option<(usize, Place)>,
     pub is_reject: bool,
     /// Its connection was a member when it was taken.
     pub counts: bool,
@@ -368,22 +387,24 @@ impl Book {
                 fate.acked = step;
             }
         }
-        let Some((topic, offset)) = through else { return };
-        // It counts for the oldest epoch in flight. An event that was given up once may be in flight
-        // again: nobody can say here whether its epoch is.
-        let mut oldest = None;
+        let Some((topic, Place { epoch: mut meant, offset })) = through else { return };
+        if meant.is_none() {
+            sub.vague.push((topic, offset));
+        }
+        // If it names no epoch, it counts for the oldest in flight. An event that was given up once may
+        // be in flight again: nobody can say here whether its epoch is.
         for (index, event) in self.events.iter().enumerate().filter(|(_, event)| event.topic == topic) {
             let fate = sub.fate(index as u32);
             if fate.life != life || fate.conn != Some(conn) || fate.acked > 0 {
                 continue;
             }
-            let is_oldest = *oldest.get_or_insert(event.epoch) == event.epoch;
+            let is_meant = *meant.get_or_insert(event.epoch) == event.epoch;
             if fate.was_dead || event.offset > offset {
                 continue;
             }
-            fate.is_claimed = true;
+            fate.is_claimed |= is_meant;
             let is_late = self.late.is_some_and(|late| now >= fate.at.after(late));
-            if counts && is_oldest && !is_late {
+            if counts && is_meant && !is_late {
                 fate.acked = step;
             }
         }

@@ -7,7 +7,7 @@ use hydrogen::engine::http::ResumeClaim;
 use hydrogen::engine::topic::Epoch;
 use hydrogen::engine::work::{Item, Opening};
 
-use crate::book::{Ack, Pat, Publish, Sub};
+use crate::book::{Ack, Pat, Place, Publish, Sub};
 use crate::keys::{keys, name};
 use crate::mutation::Mutation;
 use crate::trace::say;
@@ -196,9 +196,11 @@ impl World {
             let is_one = sent.windows(2).all(|pair| self.book.events[pair[0]].epoch == self.book.events[pair[1]].epoch);
             let last = sent.iter().copied().take_while(|index| fates[*index].is_received).last();
             if let Some(last) = last.filter(|_| is_one) {
-                let offset = self.book.events[last].offset;
-                self.book.subs[sub].vague.push((topic, offset));
-                let _ = write!(data, ",\"seen\":{{\"{}\":{offset}}}", TOPICS[topic]);
+                let (place, text) = Place::of(self.book.events[last].epoch, self.book.events[last].offset);
+                if place.epoch.is_none() {
+                    self.book.subs[sub].vague.push((topic, place.offset));
+                }
+                let _ = write!(data, ",\"seen\":{{\"{}\":{text}}}", TOPICS[topic]);
                 for index in sent.into_iter().filter(|index| *index <= last) {
                     self.book.subs[sub].fate(index as u32).is_claimed = true;
                 }
@@ -535,9 +537,10 @@ impl World {
                     return;
                 }
                 ack.events.clear();
-                ack.through = Some((got.topic, got.offset));
+                let (place, text) = Place::of(got.epoch, got.offset);
+                ack.through = Some((got.topic, place));
                 client.unacked.retain(|other| !same(other) || other.offset > got.offset);
-                format!("{{\"type\":\"ack\",\"topic\":\"{}\",\"through\":{}}}", TOPICS[got.topic], got.offset)
+                format!("{{\"type\":\"ack\",\"topic\":\"{}\",\"through\":{text}}}", TOPICS[got.topic])
             }
         };
         let ack_number = self.book.acks.len();
