@@ -207,6 +207,23 @@ async def test_through_is_of_one_topic_alone(server, names):
         await client.quiet(t, 0.5)
 
 
+async def test_an_ack_up_to_an_event_is_of_its_epoch_alone(server, names):
+    topic = names() + ".a"
+    async with Client.open(server, server.admin) as client:
+        await client.subscribe_guaranteed(topic, ack_timeout_ms=400)
+        for n in range(3):
+            await client.guaranteed(topic, n)
+        events = await client.take(topic, 3, ack=False)
+        async with grows(server, "acks_ignored_total"):
+            await client.send({"type": "ack", "topic": topic, "through": "0123456789abcdef-3"})
+        async with grows(server, "acks_total", by=2):
+            await client.send({"type": "ack", "topic": topic, "through": events[1]["id"]})
+        again = await client.event(topic)
+        assert again["data"] == 2 and again["attempt"] == 2, again
+        await client.ack(again)
+        await client.quiet(topic, 0.6)
+
+
 async def test_acks_of_what_is_not_outstanding_are_counted_and_nothing_else(server, names):
     topic = names() + ".a"
     async with Client.open(server, server.admin) as client:

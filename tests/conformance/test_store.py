@@ -170,6 +170,18 @@ async def test_what_was_ended_stays_ended(start):
         await client.quiet("a", 0.3)
 
 
+async def test_what_was_before_a_retained_event_is_missing_after_a_restart(start):
+    server = start()
+    async with Client.open(server, server.admin) as client:
+        await client.publish("plain.a", 1)
+        await client.publish("plain.a", 2, retain=True)
+        assert (await client.ok("history", {"topic": "plain.a"}))["missing"] is True
+    await again(server, "stop")
+    async with Client.open(server, server.admin) as client:
+        found = await client.ok("history", {"topic": "plain.a"})
+        assert [event["data"] for event in found["events"]] == [2] and found["missing"] is True
+
+
 @pytest.mark.parametrize("end", ENDS)
 async def test_what_was_newest_is_there_after_a_restart(start, end):
     server = start()
