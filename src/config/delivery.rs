@@ -112,7 +112,8 @@ impl Delivery {
                 "MaxDeadLetters",
                 0..=100_000_000,
                 100_000,
-                "Dead letters that are kept. Beyond it the oldest are dropped, and counted.",
+                "Dead letters that are kept, over all subscriptions. Beyond it the oldest of the subscription that has \
+                 most are dropped, and counted.",
             ),
             max_pending_publishes: r.count(
                 "MaxPendingPublishes",

@@ -17,7 +17,7 @@ all=(fmt clippy cargo build protocol autobahn http promtool systemd browser)
 
 suite_fmt() { $cargo fmt --all --check; }
 suite_clippy() { $cargo clippy --locked --all-targets -- -D warnings; }
-suite_cargo() { $cargo test --locked; }
+suite_cargo() { $cargo test --locked --no-fail-fast; }
 suite_build() { $cargo build --locked --release --bin hydrogen; }
 suite_protocol() { (cd $here && "$python" -m pytest); }
 suite_autobahn() { $here/autobahn.sh; }

@@ -421,6 +421,8 @@ impl Model {
                 && self.asked.is_empty()
                 && self.consumer.outstanding() == 0
                 && self.consumer.is_live()
+                // The pause after a store's failure may outlast what it was for.
+                && self.consumer.next_deadline().is_none()
             {
                 break;
             }
@@ -448,4 +450,22 @@ proptest! {
         }
         model.finish();
     }
+}
+
+#[test]
+fn a_pause_after_a_failed_fetch_ends_when_nothing_is_left_to_fetch() {
+    let mut model = Model::new();
+    for step in [
+        Step::Publish { topic: 0, passes: false, ttl_s: None },
+        Step::Join { member: 0 },
+        Step::Answer { fails: false },
+        Step::Pass { seconds: 10 },
+        Step::Pass { seconds: 1 },
+        Step::Answer { fails: true },
+        Step::Ack { pick: 0 },
+    ] {
+        model.step(step);
+    }
+    assert_eq!(model.consumer.outstanding(), 0);
+    model.finish();
 }
