@@ -181,6 +181,8 @@ async def test_a_second_connection_takes_the_session_over(server, names, how):
                 assert data(await second.take(topic, 1)) == [1]
                 await second.guaranteed(topic, 2)
                 assert data(await second.take(topic, 1)) == [2]
+                # The ack is on one connection and the takeover on another: the ping says that it was heard.
+                await second.ok("ping", {})
                 async with resumed(server, server.admin, session | second.resumption, how) as third:
                     assert (await second.closed())[0] == 4004
                     await third.guaranteed(topic, 3)
