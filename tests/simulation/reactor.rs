@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hydrogen::base::limits::WRITE_SLICES;
 use hydrogen::base::{ConnId, Mono, WorkerId};
-use hydrogen::engine::endpoint::Endpoint;
+use hydrogen::engine::conn::SocketFault;
+use hydrogen::engine::endpoint::{CastStep, Endpoint, Taken};
 use hydrogen::engine::work::{Item, Order};
 
 use crate::floor::Floor;
@@ -148,6 +149,9 @@ impl Reactor {
 
     fn drain_inbox(&mut self, floor: &mut Floor<'_>) {
         while let Some(message) = floor.queues.orders[self.index].pop() {
+            if matches!(message, ToReactor::Drain) {
+                self.cast(floor);
+            }
             match message {
                 ToReactor::Orders(orders) => self.take_orders(orders, floor),
                 ToReactor::Adopt(link) => self.adopt(link, floor),
@@ -158,6 +162,26 @@ impl Reactor {
                     }
                     self.endpoint.on_drain(floor.now);
                 }
+            }
+        }
+        self.cast(floor);
+    }
+
+    /// Writes broadcasts straight to their targets.
+    fn cast(&mut self, floor: &mut Floor<'_>) {
+        let Some(mut cast) = self.endpoint.poll_cast() else { return };
+        while let Some(step) = self.endpoint.next_of(&mut cast, floor.now) {
+            let id = match step {
+                CastStep::Flush(id) => {
+                    self.write(id, floor);
+                    continue;
+                }
+                CastStep::Send(id) => id,
+            };
+            let Some(socket) = self.sockets.get(&id) else { continue };
+            match write_socket(socket.link, id, self.index, cast.bytes(), floor) {
+                Ok((count, blocked)) => self.endpoint.on_cast(id, &cast, count, blocked, floor.now),
+                Err(fault) => self.endpoint.on_socket_error(id, fault, floor.now),
             }
         }
     }
@@ -183,8 +207,10 @@ impl Reactor {
                 Order::Ready { .. } | Order::Close { .. } | Order::CredentialRefused { .. } | Order::Answer { .. } => {}
             }
             let conns: Vec<ConnId> = self.sockets.keys().copied().collect();
-            let orders = floor.saboteur.order(order, &conns);
-            self.endpoint.on_orders(orders, floor.now);
+            let mut orders = floor.saboteur.order(order, &conns).into_iter();
+            while self.endpoint.take_orders(&mut orders, floor.now) == Taken::Pressed {
+                self.flush(floor);
+            }
         }
     }
 
@@ -277,13 +303,8 @@ impl Reactor {
                 return;
             }
             let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
-            // Now and then a socket takes less than it has room for.
-            let most = if floor.dice.chance(10) { floor.dice.below(bytes.len()) } else { bytes.len() };
-            match floor.links[socket.link].server_writes(&bytes, most) {
-                Ok(count) => {
-                    floor.trace.mix(&bytes[..count]);
-                    floor.say(format!("reactor {} writes {count} of {} bytes to {id}", self.index, bytes.len()));
-                    let blocked = count < bytes.len();
+            match write_socket(socket.link, id, self.index, &bytes, floor) {
+                Ok((count, blocked)) => {
                     self.endpoint.on_sent(id, count, blocked, floor.now);
                     if blocked {
                         return;
@@ -374,7 +395,23 @@ impl Reactor {
     }
 }
 
-fn read_socket(socket: &mut Socket, floor: &mut Floor<'_>) -> Result<Read, hydrogen::engine::conn::SocketFault> {
+/// How much the socket took, and whether that is less than it was offered.
+fn write_socket(
+    link: usize,
+    id: ConnId,
+    reactor: usize,
+    bytes: &[u8],
+    floor: &mut Floor<'_>,
+) -> Result<(usize, bool), SocketFault> {
+    // Now and then a socket takes less than it has room for.
+    let most = if floor.dice.chance(10) { floor.dice.below(bytes.len()) } else { bytes.len() };
+    let count = floor.links[link].server_writes(bytes, most)?;
+    floor.trace.mix(&bytes[..count]);
+    floor.say(format!("reactor {reactor} writes {count} of {} bytes to {id}", bytes.len()));
+    Ok((count, count < bytes.len()))
+}
+
+fn read_socket(socket: &mut Socket, floor: &mut Floor<'_>) -> Result<Read, SocketFault> {
     match floor.links[socket.link].server_reads(floor.plan.read_buffer)? {
         None => {
             socket.readable = false;

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::http::Refusal;
-use super::outbound::{EventFrame, Outbound, Policy, Pushed};
+use super::outbound::{EventFrame, Outbound, OutboundLimits, Policy, Pushed};
 use crate::base::{ConnId, Metric, Mono, Reason};
 use http::HttpPhase;
 use websocket::WsPhase;
@@ -216,10 +216,18 @@ impl Connection {
         }
     }
 
-    /// Whether much waits that the socket was not offered yet.
-    pub fn is_pressed(&self, size: usize, bytes_max: usize) -> bool {
-        let waiting = self.outbound.bytes();
-        waiting > 0 && waiting + size > bytes_max && !self.outbound.is_blocked()
+    /// Whether with `size` bytes more much would wait that the socket was not offered yet: more than
+    /// half of the limits.
+    pub fn is_pressed(&self, size: usize, limits: &OutboundLimits) -> bool {
+        let (bytes, frames) = (self.outbound.bytes(), self.outbound.frames());
+        frames > 0
+            && (bytes + size > limits.bytes_max / 2 || frames >= limits.frames_max / 2)
+            && !self.outbound.is_blocked()
+    }
+
+    /// Whether an event may be written to its socket past the queue: nothing waits, or may come before it.
+    pub fn takes_straight(&self) -> bool {
+        self.state.is_open() && self.ending.is_none() && self.is_websocket() && self.outbound.is_idle()
     }
 
     /// There is no place for it: it is answered without being heard.

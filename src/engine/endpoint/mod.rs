@@ -5,24 +5,27 @@
 //! asks what is wanted and tells what happened. Drained after every turn.
 
 mod around;
+mod broadcast;
+mod cast;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::auth::{Access, Throttle};
-use super::conn::{Connection, Cx, Gauge, Settings, SocketFault, State};
-use super::outbound::Policy;
-use super::topic::Target;
+use super::conn::{Connection, Cx, Gauge, Settings, SocketFault};
 use super::work::{Batch, Item, Order, Request, worker_of};
 use crate::base::{ConnId, Counters, DialectId, Metric, Mono, Now, ReactorId, Reason, WorkerId};
 use around::Surroundings;
+use broadcast::Broadcast;
 use table::{Slot, Table};
+
+pub use cast::{Cast, CastStep};
 
 /// Sockets that may be open beyond the connection limit, so that a full server can still say so,
 /// and be asked how it is.
@@ -40,8 +43,14 @@ pub struct Endpoint {
     finished: Vec<ConnId>,
     /// Workers whose queue is full: their connections are not read from.
     stalled: Vec<Stall>,
-    /// A broadcast that waits until its next target was written to.
-    interrupted: Option<Broadcast>,
+    /// Broadcasts on their way into the queues; the first waits until its next target was written to.
+    broadcasts: VecDeque<Broadcast>,
+    /// Broadcasts to the same targets that may be written without a queue.
+    cast: Option<Cast>,
+    /// An order that waits until what was held back has gone into the queues.
+    held_order: Option<Order>,
+    /// This turn's broadcasts have different targets: queues gather what is for one connection.
+    is_mixed: bool,
     /// The counters of the other reactors: the connection limit is for all together.
     neighbours: Vec<Arc<Counters>>,
 }
@@ -53,15 +62,6 @@ pub enum Taken {
     All,
     /// What waits is to be written first.
     Pressed,
-}
-
-/// A broadcast that is under way.
-#[derive(Debug)]
-struct Broadcast {
-    event: Arc<super::outbound::EventFrame>,
-    targets: Arc<[Target]>,
-    next: usize,
-    is_resumed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +101,10 @@ impl Endpoint {
             readable: Vec::new(),
             finished: Vec::new(),
             stalled: (0..workers).map(|_| Stall::default()).collect(),
-            interrupted: None,
+            broadcasts: VecDeque::new(),
+            cast: None,
+            held_order: None,
+            is_mixed: false,
             neighbours: Vec::new(),
         }
     }
@@ -147,22 +150,33 @@ impl Endpoint {
         self.with(id, now, |conn, cx| conn.on_socket_error(fault, cx));
     }
 
-    /// Orders from workers and services, all of them.
+    /// Orders from workers and services, all of them, by way of the queues.
     pub fn on_orders(&mut self, orders: impl IntoIterator<Item = Order>, now: Now) {
         let mut orders = orders.into_iter();
         while self.take_orders(&mut orders, now) == Taken::Pressed {}
+        self.spill();
+        while self.hand_out(now) == Taken::Pressed {}
+        self.is_mixed = false;
     }
 
     /// Orders from workers and services. Stops with [`Taken::Pressed`] when a connection whose socket
     /// was not found full has much waiting: it is to be written to before more is taken, by calling
     /// this again. Else a burst would be held against a peer that reads.
+    ///
+    /// Broadcasts may be held back, to go to their targets without a queue: [`Endpoint::poll_cast`] is
+    /// to be called when there are no more orders.
     pub fn take_orders(&mut self, orders: &mut impl Iterator<Item = Order>, now: Now) -> Taken {
-        if let Some(rest) = self.interrupted.take()
-            && self.broadcast(rest, now) == Taken::Pressed
-        {
-            return Taken::Pressed;
-        }
-        for order in orders.by_ref() {
+        loop {
+            if self.hand_out(now) == Taken::Pressed {
+                return Taken::Pressed;
+            }
+            let Some(order) = self.held_order.take().or_else(|| orders.next()) else { return Taken::All };
+            // What begins or ends a connection comes behind the events before it.
+            let may_overtake = matches!(order, Order::Broadcast { .. } | Order::Send { .. } | Order::Settle { .. });
+            if !may_overtake && self.spill() {
+                self.held_order = Some(order);
+                continue;
+            }
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
                 Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {
@@ -179,9 +193,7 @@ impl Endpoint {
                 }),
                 Order::Broadcast { event, targets, published_at } => {
                     self.around.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
-                    if self.broadcast(Broadcast { event, targets, next: 0, is_resumed: false }, now) == Taken::Pressed {
-                        return Taken::Pressed;
-                    }
+                    self.on_broadcast(event, targets);
                 }
                 Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
                 Order::Close { conn, reason, text } => {
@@ -189,44 +201,6 @@ impl Endpoint {
                 }
                 Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
             }
-        }
-        Taken::All
-    }
-
-    /// Hands an event to its targets, from the next one on.
-    fn broadcast(&mut self, mut rest: Broadcast, now: Now) -> Taken {
-        let size = rest.event.frame.len();
-        let half = self.around.settings.outbound.bytes_max / 2;
-        while let Some(target) = rest.targets.get(rest.next) {
-            // The one that the last call stopped at was written to meanwhile.
-            let may_stop = !std::mem::take(&mut rest.is_resumed);
-            if may_stop && self.table.get(target.conn).is_some_and(|conn| conn.is_pressed(size, half)) {
-                rest.is_resumed = true;
-                self.interrupted = Some(rest);
-                return Taken::Pressed;
-            }
-            let (conn, policy) = (target.conn, target.policy());
-            self.push_event(conn, &rest.event, policy, now);
-            rest.next += 1;
-        }
-        Taken::All
-    }
-
-    /// The hot path of a broadcast: no deadline changes, so nothing but the write is looked after.
-    fn push_event(&mut self, id: ConnId, event: &Arc<super::outbound::EventFrame>, policy: Policy, now: Now) {
-        let Some(slot) = self.table.slot(id) else { return };
-        let before = slot.conn.outbound.bytes();
-        let mut cx = self.around.cx(now);
-        slot.conn.push_event(event, policy, &mut cx);
-        let after = slot.conn.outbound.bytes();
-        self.around.gauge.outbound_bytes = self.around.gauge.outbound_bytes + after - before;
-        count_waiting(&self.around.counters, before, after);
-        if slot.conn.state() == State::Closing {
-            // It overflowed: its deadlines changed.
-            self.with(id, now, |_, _| ());
-        } else if !slot.dirty && after > 0 && !slot.conn.outbound.is_blocked() {
-            slot.dirty = true;
-            self.dirty.push(id);
         }
     }
 
@@ -430,7 +404,7 @@ impl Endpoint {
             }
             return;
         }
-        if after > 0 && !slot.dirty && !slot.conn.outbound.is_blocked() {
+        if slot.wants_write(after) {
             slot.dirty = true;
             self.dirty.push(id);
         }

@@ -23,6 +23,11 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) const NO_WAKE: Mono = Mono(u64::MAX);
+
+    /// Whether it belongs into the list of those that have something to write, and is not in it.
+    pub(super) fn wants_write(&self, waiting: usize) -> bool {
+        waiting > 0 && !self.dirty && !self.conn.outbound.is_blocked()
+    }
 }
 
 #[derive(Debug)]

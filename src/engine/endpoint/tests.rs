@@ -1,5 +1,6 @@
 //! What the endpoint does, seen from outside: its public methods, real bytes, a clock of its own.
 
+mod cast;
 mod closing;
 mod credentials;
 mod draining;

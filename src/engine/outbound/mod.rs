@@ -359,6 +359,11 @@ impl Outbound {
         self.blocked
     }
 
+    /// Whether nothing waits, the last write took everything, and more may come.
+    pub fn is_idle(&self) -> bool {
+        self.queues.is_none() && !self.blocked && !self.ended
+    }
+
     /// Forgets all events that wait, but for a frame that is partly out; says how many.
     pub fn discard_events(&mut self) -> usize {
         let Some(queues) = &mut self.queues else { return 0 };

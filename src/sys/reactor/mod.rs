@@ -22,7 +22,7 @@ use super::mailbox::{ReactorReceiver, ReactorSender, ToReactor, WorkerSender};
 use crate::base::limits::{POLL_EVENTS, READ_BUDGET_PER_TURN, READ_BUFFER, WRITE_SLICES};
 use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, WorkerId};
 use crate::engine::conn::SocketFault;
-use crate::engine::endpoint::{Endpoint, Taken};
+use crate::engine::endpoint::{CastStep, Endpoint, Taken};
 use crate::engine::work::Request;
 use accept::Acceptor;
 use linger::Lingering;
@@ -234,14 +234,39 @@ impl<P: Send> Reactor<P> {
                 }
                 ToReactor::Access(access) => self.endpoint.on_access(access),
                 // The listeners stay: who comes now is told that the server is stopping.
-                ToReactor::Drain => self.endpoint.on_drain(now),
+                ToReactor::Drain => {
+                    self.cast(now);
+                    self.endpoint.on_drain(now);
+                }
                 ToReactor::Stop => {
+                    self.cast(now);
                     self.endpoint.on_cut(now);
                     self.stop = true;
                 }
             }
         }
+        self.cast(now);
         self.collect_readable();
+    }
+
+    /// Writes broadcasts straight to their targets, from one buffer.
+    fn cast(&mut self, now: Now) {
+        let Some(mut cast) = self.endpoint.poll_cast() else { return };
+        while let Some(step) = self.endpoint.next_of(&mut cast, now) {
+            let id = match step {
+                CastStep::Flush(id) => {
+                    self.write(id, now);
+                    continue;
+                }
+                CastStep::Send(id) => id,
+            };
+            let Some(socket) = self.sockets.of(id) else { continue };
+            self.counters.inc(Metric::WRITES);
+            match socket.write_one(cast.bytes()) {
+                Ok(written) => self.endpoint.on_cast(id, &cast, written.count, written.blocked, now),
+                Err(fault) => self.endpoint.on_socket_error(id, fault, now),
+            }
+        }
     }
 
     /// Connections that may be read from again, and whose sockets have something.

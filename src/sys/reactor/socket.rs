@@ -123,6 +123,23 @@ impl Socket {
         }
     }
 
+    /// Writes what the socket takes of one slice.
+    pub(super) fn write_one(&mut self, bytes: &[u8]) -> Result<Written, SocketFault> {
+        if self.tls.is_some() {
+            return self.write(&[IoSlice::new(bytes)]);
+        }
+        loop {
+            match self.stream.write(bytes) {
+                Ok(count) => return Ok(Written { count, blocked: count < bytes.len() }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Written { count: 0, blocked: true });
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(SocketFault::Reset),
+            }
+        }
+    }
+
     /// Writes what the TLS session holds, as far as the socket takes it.
     pub(super) fn flush_tls(&mut self) {
         if let Some(session) = &mut self.tls {

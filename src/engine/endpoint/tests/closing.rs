@@ -89,9 +89,7 @@ fn a_peer_that_does_not_answer_is_waited_for_as_long_as_configured() {
 
 impl Scene {
     pub(super) fn respond_unasked(&mut self, id: ConnId, text: &str) {
-        let frame = crate::engine::ws::encoder::text(text.as_bytes());
-        let received_at = self.now.mono;
-        self.order(crate::engine::work::Order::Send { conn: id, frame, settles: 0, received_at });
+        self.order(self.response(id, text));
     }
 }
 

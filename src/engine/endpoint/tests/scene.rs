@@ -13,7 +13,7 @@ use crate::base::DialectId;
 use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Reason, Wall};
 use crate::engine::auth::{Access, BlockList, KeyRecord, KeyRing, Permissions, Throttle, ThrottlePolicy, Token};
 use crate::engine::conn::{Origins, Settings, SocketFault, State};
-use crate::engine::endpoint::{Endpoint, Finished};
+use crate::engine::endpoint::{CastStep, Endpoint, Finished, Taken};
 use crate::engine::http::{Answer, HeadLimits};
 use crate::engine::outbound::{EventFrame, Lane, OutboundLimits, Overflow};
 use crate::engine::topic::{Target, TargetFlags};
@@ -168,6 +168,12 @@ impl Scene {
         self.order(Order::Ready { conn: id });
     }
 
+    /// The order for a response that settles nothing.
+    pub fn response(&self, id: ConnId, text: &str) -> Order {
+        let frame = ws::encoder::text(text.as_bytes());
+        Order::Send { conn: id, frame, settles: 0, received_at: self.now.mono }
+    }
+
     /// A response that settles one message.
     pub fn respond(&mut self, id: ConnId, text: &str) {
         let frame = ws::encoder::text(text.as_bytes());
@@ -184,19 +190,53 @@ impl Scene {
     }
 
     pub fn broadcast(&mut self, ids: &[ConnId], topic: &str, text: &str, overflow: Overflow, conflate: bool) {
-        let event = EventFrame { frame: ws::encoder::text(text.as_bytes()), topic: topic.into(), low_priority: false };
         let flags = TargetFlags::new(Lane::Events, overflow, conflate);
-        let targets: Vec<Target> = ids.iter().map(|conn| Target { conn: *conn, flags }).collect();
-        let published_at = self.now.mono;
-        self.order(Order::Broadcast { event: Arc::new(event), targets: targets.into(), published_at });
+        self.order(self.event_as(ids, topic, text, flags));
     }
 
     /// The order for an event that disconnects who does not read.
     pub fn event(&self, ids: &[ConnId], topic: &str, text: &str) -> Order {
+        self.event_as(ids, topic, text, TargetFlags::default())
+    }
+
+    pub fn event_as(&self, ids: &[ConnId], topic: &str, text: &str, flags: TargetFlags) -> Order {
         let event = EventFrame { frame: ws::encoder::text(text.as_bytes()), topic: topic.into(), low_priority: false };
-        let flags = TargetFlags::default();
         let targets: Vec<Target> = ids.iter().map(|conn| Target { conn: *conn, flags }).collect();
         Order::Broadcast { event: Arc::new(event), targets: targets.into(), published_at: self.now.mono }
+    }
+
+    /// Takes orders as the reactor does: what may go straight to a socket does. Each socket takes
+    /// `room` bytes in one write. Returns what each connection's peer saw, in the order of the writes.
+    pub fn carry_out(&mut self, orders: Vec<Order>, room: &mut dyn FnMut(ConnId) -> usize) -> Vec<(ConnId, Vec<u8>)> {
+        let mut seen = Vec::new();
+        let mut orders = orders.into_iter();
+        while self.endpoint.take_orders(&mut orders, self.now) == Taken::Pressed {
+            self.flush(room, &mut seen);
+        }
+        if let Some(mut cast) = self.endpoint.poll_cast() {
+            while let Some(step) = self.endpoint.next_of(&mut cast, self.now) {
+                match step {
+                    CastStep::Flush(id) => {
+                        let bytes = self.write(id, room(id));
+                        seen.push((id, bytes));
+                    }
+                    CastStep::Send(id) => {
+                        let count = room(id).min(cast.bytes().len());
+                        seen.push((id, cast.bytes()[..count].to_vec()));
+                        self.endpoint.on_cast(id, &cast, count, count < cast.bytes().len(), self.now);
+                    }
+                }
+            }
+        }
+        self.flush(room, &mut seen);
+        seen
+    }
+
+    fn flush(&mut self, room: &mut dyn FnMut(ConnId) -> usize, seen: &mut Vec<(ConnId, Vec<u8>)>) {
+        while let Some(id) = self.endpoint.poll_dirty() {
+            let bytes = self.write(id, room(id));
+            seen.push((id, bytes));
+        }
     }
 
     /// Lets time pass in steps of a tenth of a second, as a poll loop with other things to do would.
@@ -319,11 +359,16 @@ impl Scene {
         }
     }
 
+    /// Asserts that nothing waits, and that the books say so.
+    pub fn expect_books(&mut self) {
+        assert_eq!(self.endpoint.outbound_bytes(), 0);
+        assert_eq!(self.count(Metric::OUTBOUND_QUEUED), self.count(Metric::OUTBOUND_DONE));
+    }
+
     /// Asserts that no connection is left, and that the books are square.
     pub fn expect_nothing_left(&mut self) {
         assert!(self.endpoint.is_empty());
-        assert_eq!(self.endpoint.outbound_bytes(), 0);
-        assert_eq!(self.count(Metric::OUTBOUND_QUEUED), self.count(Metric::OUTBOUND_DONE));
+        self.expect_books();
         for state in State::ALL.iter().filter(|state| !state.is_terminal()) {
             assert_eq!(self.in_state(*state), 0, "{state:?}");
         }
