@@ -215,6 +215,7 @@ families! {
     HANDLER_PANICS: Counter "handler_panics_total" ["": NONE] "Handlers that panicked; each cost its own command.";
     IMPOSSIBLE_TRANSITIONS: Counter "impossible_transitions_total" ["": NONE] "Events that the state table has no place for; always a defect.";
     BATCHES: Counter "worker_batches_total" ["": NONE] "Batches handed to workers.";
+    BATCHES_LENT: Counter "worker_batches_lent_total" ["": NONE] "Batches that a reactor worked off itself, since the worker slept.";
     QUEUE_FULL: Counter "worker_queue_full_total" ["": NONE] "Times that a full worker queue held back reads.";
     OUTBOUND_QUEUED: GaugeUp "outbound_bytes" ["": NONE] "Bytes queued for sending, over all connections.";
     OUTBOUND_DONE: GaugeDown "" ["": NONE] "The down-counts of the gauge before.";

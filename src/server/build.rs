@@ -38,7 +38,7 @@ use crate::sys::network::NetworkChannel;
 use crate::sys::reactor::{self, Reactor};
 use crate::sys::store::gauges::StoreGauges;
 use crate::sys::store::thread::{StoreSender, StoreThread};
-use crate::sys::worker::{self, Worker};
+use crate::sys::worker::{self, Lent, Worker};
 
 /// Requests that may wait for the status service.
 const STATUS_JOBS: usize = 1024;
@@ -140,6 +140,8 @@ impl ServerBuilder {
         let (status_send, status_receive) = bounded::<StatusJob>(STATUS_JOBS);
         let board = Arc::new(Board::default());
         let reports: Arc<dyn Reports> = Arc::new(StatusQueue { jobs: status_send.clone(), board: board.clone() });
+        // An application's handlers may take their time. They have a thread for it, and a reactor has none.
+        let is_lent = self.channels.is_empty();
         let network = NetworkChannel::new(super::settings::network_settings(&config));
         let (channels, network) = self::channels(self.channels, &reports, network, &config)?;
         let service_counters = wiring.registry.register();
@@ -182,6 +184,7 @@ impl ServerBuilder {
         )
         .map_err(StartError::System)?;
         let store_send = store.sender();
+        let mut lent: Vec<Arc<dyn Lent>> = Vec::new();
         for (index, inbox) in wiring.worker_inboxes.drain(..).enumerate() {
             let id = WorkerId(index as u16);
             let counters = worker_counters[index].clone();
@@ -193,6 +196,9 @@ impl ServerBuilder {
             let beat = worker.beat.clone();
             beats.push(Box::new(move || beat.load(Ordering::Relaxed)));
             let run = Worker::new(worker);
+            if is_lent {
+                lent.push(run.lent());
+            }
             threads.workers.push(spawn(&format!("worker-{index}"), &health, move || {
                 run.run();
                 Ok(())
@@ -211,6 +217,7 @@ impl ServerBuilder {
                 inbox,
                 reactors: wiring.reactors.clone(),
                 workers: wiring.workers.clone(),
+                lent: lent.clone(),
                 requests: Box::new(move |request| match requests.try_send(StatusJob::Http(request)) {
                     Ok(()) => Ok(()),
                     Err(error) => match error.into_inner() {
@@ -335,7 +342,7 @@ fn worker_parts(
         store: Box::new(move |requests| store.try_send(requests)),
         id,
         shard,
-        inbox,
+        inbox: Arc::new(inbox),
         reactors,
         workers: workers.to_vec(),
         controls: Box::new(move |worker, control| match keeper.try_send(ToKeeper::Control(worker, control)) {

@@ -223,6 +223,13 @@ thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Does what a worker does on a thread that is none.
+pub(super) fn as_worker_thread(work: impl FnOnce()) {
+    let before = IS_WORKER.replace(true);
+    work();
+    IS_WORKER.set(before);
+}
+
 /// Whether the calling thread is a worker, which must not wait for room in any worker's queue.
 pub fn is_worker_thread() -> bool {
     IS_WORKER.get()
@@ -305,6 +312,18 @@ impl<P> WorkerReceiver<P> {
         IS_WORKER.set(true);
         // Called once, by the worker's own thread, before it first sleeps.
         let _ = self.parker.thread.set(std::thread::current());
+    }
+
+    /// Whether neither a batch nor a message waits.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.messages.is_empty()
+    }
+
+    /// Has its own thread take a turn: one that is about to sleep takes it too.
+    pub fn nudge(&self) {
+        if let Some(thread) = self.parker.thread.get() {
+            thread.unpark();
+        }
     }
 
     /// The next batch, if one waits.

@@ -83,6 +83,7 @@ fn a_disconnect_closes_those_that_are_meant(variant: Variant) {
     let who = bobs[0].ok("lab.who", json!({}))["connection"].clone();
     assert_eq!(admin.ok("system.disconnect", json!({ "connection": who })), json!({"disconnected": 1}));
     bobs[0].closed(4003);
+    scene.settles("/connections/closed_by_reason/disconnected", 7);
     bobs[1].ping();
     for (data, code) in [
         (json!({"identity": "ann"}), "not_found"),

@@ -49,7 +49,7 @@ impl World {
                 }
                 for reactor in cast.reactors.iter_mut() {
                     if reactor.is_runnable(floor) {
-                        reactor.turn(floor);
+                        reactor.turn(cast.workers, floor);
                         worked = true;
                     }
                 }

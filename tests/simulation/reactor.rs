@@ -11,14 +11,18 @@ use hydrogen::base::limits::WRITE_SLICES;
 use hydrogen::base::{ConnId, Mono, WorkerId};
 use hydrogen::engine::conn::SocketFault;
 use hydrogen::engine::endpoint::{CastStep, Endpoint, Taken};
-use hydrogen::engine::work::{Item, Order};
+use hydrogen::engine::work::{Batch, Item, Order};
 
 use crate::floor::Floor;
 use crate::link::Holder;
 use crate::mutation::Mutation;
 use crate::queues::ToReactor;
+use crate::worker::Worker;
 
 const STALL_RETRY: Duration = Duration::from_millis(1);
+/// How often in a turn shards are borrowed, and for batches of how many items.
+const LENT_ROUNDS: usize = 4;
+const LENT_ITEMS: usize = 8;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A socket as the reactor knows it.
@@ -70,7 +74,7 @@ impl Reactor {
             || self.lingering.iter().any(|(_, link)| floor.links[*link].edges.any())
     }
 
-    pub fn turn(&mut self, floor: &mut Floor<'_>) {
+    pub fn turn(&mut self, workers: &mut [Worker], floor: &mut Floor<'_>) {
         self.take_events(floor);
         if self.index == 0 {
             self.accept(floor);
@@ -82,6 +86,7 @@ impl Reactor {
         self.lingering_on_time(floor);
         self.flush(floor);
         self.finish(floor);
+        self.work(workers, floor);
         self.hand_on(floor);
         self.check(floor);
         self.sleep(floor);
@@ -341,6 +346,46 @@ impl Reactor {
         }
     }
 
+    /// Borrows shards for small batches, in some of the runs.
+    fn work(&mut self, workers: &mut [Worker], floor: &mut Floor<'_>) {
+        if !floor.plan.lends {
+            return;
+        }
+        for _ in 0..LENT_ROUNDS {
+            let mut orders = Vec::new();
+            for worker in workers.iter_mut() {
+                let batch = &mut self.endpoint.batches()[worker.index];
+                if batch.items.is_empty() || self.stalled[worker.index] || !worker.is_lent(floor) {
+                    continue;
+                }
+                // The lock is held by its thread now and then.
+                if batch.items.len() > LENT_ITEMS || floor.dice.chance(20) {
+                    continue;
+                }
+                batch.items.retain(|item| floor.saboteur.lets_pass(item));
+                let batch = std::mem::take(batch);
+                self.take_off(&talk(&batch));
+                orders.extend(worker.step_lent(&batch, self.index, floor));
+            }
+            if orders.is_empty() {
+                return;
+            }
+            self.take_orders(orders, floor);
+            self.cast(floor);
+            self.flush(floor);
+            self.finish(floor);
+        }
+    }
+
+    /// Takes note of messages that are a worker's now.
+    fn take_off(&mut self, conns: &[ConnId]) {
+        for conn in conns {
+            if self.sockets.contains_key(conn) {
+                *self.flights.entry(*conn).or_default() += 1;
+            }
+        }
+    }
+
     fn hand_on(&mut self, floor: &mut Floor<'_>) {
         for index in 0..floor.plan.workers {
             let batch = &mut self.endpoint.batches()[index];
@@ -348,21 +393,10 @@ impl Reactor {
                 continue;
             }
             batch.items.retain(|item| floor.saboteur.lets_pass(item));
-            let talk: Vec<ConnId> = batch
-                .items
-                .iter()
-                .filter_map(|item| match item {
-                    Item::Text { conn, .. } | Item::Binary { conn, .. } => Some(*conn),
-                    Item::Open(_) | Item::Dropped { .. } | Item::Closed { .. } => None,
-                })
-                .collect();
+            let talk = talk(batch);
             match floor.queues.batch(index, std::mem::take(batch)) {
                 Ok(()) => {
-                    for conn in talk {
-                        if self.sockets.contains_key(&conn) {
-                            *self.flights.entry(conn).or_default() += 1;
-                        }
-                    }
+                    self.take_off(&talk);
                     if std::mem::take(&mut self.stalled[index]) {
                         self.endpoint.on_stall(WorkerId(index as u16), false);
                     }
@@ -393,6 +427,15 @@ impl Reactor {
         sleep.until = [self.endpoint.poll_timeout(), lingering, stalled].into_iter().flatten().min().map(|at| at.0);
         self.check_asleep(floor);
     }
+}
+
+/// Whose messages are in a batch.
+fn talk(batch: &Batch) -> Vec<ConnId> {
+    let conn_of = |item: &Item| match item {
+        Item::Text { conn, .. } | Item::Binary { conn, .. } => Some(*conn),
+        Item::Open(_) | Item::Dropped { .. } | Item::Closed { .. } => None,
+    };
+    batch.items.iter().filter_map(conn_of).collect()
 }
 
 /// How much the socket took, and whether that is less than it was offered.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hydrogen::base::WorkerId;
 use hydrogen::dialect::hydrogen::Peer;
 use hydrogen::engine::store::Op;
-use hydrogen::engine::work::{Outbox, Shard};
+use hydrogen::engine::work::{Batch, Order, Outbox, Shard};
 use hydrogen::server::shard::Dialects;
 
 use crate::floor::Floor;
@@ -30,6 +30,24 @@ impl Worker {
         floor.queues.workers[self.index].is_over(floor.now.mono.0)
             || !floor.queues.messages[self.index].is_empty()
             || (self.takes_batches && !floor.queues.batches[self.index].is_empty())
+    }
+
+    /// Whether a reactor may borrow the shard: nothing waits that would be overtaken.
+    pub fn is_lent(&self, floor: &Floor<'_>) -> bool {
+        floor.queues.workers[self.index].is_asleep && self.is_idle(floor)
+    }
+
+    /// Steps the shard for a reactor; returns the orders for it, unless they have to queue.
+    pub fn step_lent(&mut self, batch: &Batch, reactor: usize, floor: &mut Floor<'_>) -> Vec<Order> {
+        floor.say(format!("reactor {reactor} takes a batch of {} for worker {}", batch.items.len(), self.index));
+        self.shard.on_batch(batch, floor.now, &mut self.out);
+        let has_room = floor.queues.orders[reactor].is_empty();
+        let orders = if has_room { std::mem::take(&mut self.out.orders[reactor]) } else { Vec::new() };
+        let handed_on = self.hand_on(floor);
+        let sleep = &mut floor.queues.workers[self.index];
+        let is_early = self.shard.poll_timeout().is_some_and(|at| sleep.until.is_none_or(|until| at.0 < until));
+        sleep.is_asleep &= handed_on && !is_early;
+        orders
     }
 
     /// Whether nothing that it was sent or has to send is left.

@@ -68,7 +68,7 @@ const START: Now = Now { mono: Mono(1_000_000_000), wall: Wall(1_790_000_000_000
 impl World {
     pub fn new(seed: u64, mutation: Mutation, prints: bool) -> World {
         let mut dice = Dice::new(seed);
-        let plan = Plan::of(&mut dice);
+        let plan = Plan::of(seed, &mut dice);
         let keys = Keys::new(&mut dice, START.wall);
         let held = Arc::new(Held::default());
         let mut registry = Registry::default();
@@ -207,7 +207,7 @@ impl World {
                 .collect();
             if !runnable.is_empty() {
                 let index = floor.dice.pick(&runnable);
-                cast.reactors[index].turn(floor);
+                cast.reactors[index].turn(cast.workers, floor);
             }
         });
     }

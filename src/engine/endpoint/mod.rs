@@ -343,6 +343,11 @@ impl Endpoint {
         self.with(id, now, |conn, cx| conn.on_sent(count, blocked, cx));
     }
 
+    /// Whose connections these are.
+    pub fn reactor(&self) -> ReactorId {
+        self.table.reactor()
+    }
+
     /// This turn's batch for each worker, to be taken.
     pub fn batches(&mut self) -> &mut [Batch] {
         &mut self.around.batches

@@ -50,6 +50,10 @@ impl Table {
         Table { reactor, places: Vec::new(), free: Vec::new(), len: 0 }
     }
 
+    pub(super) fn reactor(&self) -> ReactorId {
+        self.reactor
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

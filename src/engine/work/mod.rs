@@ -38,11 +38,26 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Empties it for another turn. Its room is kept, up to what a turn mostly needs.
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.texts.clear();
+        self.bytes.clear();
+        self.items.shrink_to(KEPT_ITEMS);
+        self.texts.shrink_to(KEPT_BYTES);
+        self.bytes.shrink_to(KEPT_BYTES);
+    }
+
     /// Whether it is handed on without waiting for the end of the turn.
     pub fn is_full(&self) -> bool {
         self.items.len() >= BATCH_MESSAGES || self.texts.len() + self.bytes.len() >= BATCH_BYTES
     }
 }
+
+/// Items for which an emptied batch keeps room.
+const KEPT_ITEMS: usize = 64;
+/// Bytes for which it does.
+const KEPT_BYTES: usize = 16 * 1024;
 
 /// One thing that happened to a connection.
 #[derive(Debug)]

@@ -19,11 +19,12 @@ use mio::{Events, Poll, Token};
 
 use super::clock::Clock;
 use super::mailbox::{ReactorReceiver, ReactorSender, ToReactor, WorkerSender};
+use super::worker::{Lent, Step};
 use crate::base::limits::{POLL_EVENTS, READ_BUDGET_PER_TURN, READ_BUFFER, WRITE_SLICES};
 use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, WorkerId};
 use crate::engine::conn::SocketFault;
 use crate::engine::endpoint::{CastStep, Endpoint, Taken};
-use crate::engine::work::Request;
+use crate::engine::work::{Order, Request};
 use accept::Acceptor;
 use linger::Lingering;
 use socket::{ReadOutcome, Socket};
@@ -41,6 +42,9 @@ const LINGER: Token = Token(usize::MAX - 1);
 
 /// How often a full queue of a worker is tried again.
 const STALL_RETRY: Duration = Duration::from_millis(1);
+
+/// How often in a turn shards are borrowed.
+const LENT_ROUNDS: usize = 4;
 
 /// Takes plain HTTP requests: a service thread's queue. Returns the request if it is full.
 pub type RequestSink = Box<dyn Fn(Box<Request>) -> Result<(), Box<Request>> + Send>;
@@ -61,6 +65,8 @@ pub struct Parts<P> {
     pub reactors: Vec<ReactorSender>,
     /// The workers' queues.
     pub workers: Vec<WorkerSender<P>>,
+    /// The workers' shards, by number, as far as they may be borrowed.
+    pub lent: Vec<Arc<dyn Lent>>,
     /// Where plain requests go.
     pub requests: RequestSink,
     /// The connections.
@@ -78,6 +84,9 @@ pub struct Reactor<P> {
     tls: Option<Arc<rustls::ServerConfig>>,
     inbox: ReactorReceiver,
     workers: Vec<WorkerSender<P>>,
+    lent: Vec<Arc<dyn Lent>>,
+    /// Orders of a borrowed shard, on their way.
+    orders: Vec<Order>,
     stalled: Vec<bool>,
     requests: RequestSink,
     refused: VecDeque<Box<Request>>,
@@ -103,6 +112,8 @@ impl<P: Send> Reactor<P> {
             inbox: parts.inbox,
             stalled: vec![false; parts.workers.len()],
             workers: parts.workers,
+            lent: parts.lent,
+            orders: Vec::new(),
             requests: parts.requests,
             refused: VecDeque::new(),
             endpoint: parts.endpoint,
@@ -170,6 +181,7 @@ impl<P: Send> Reactor<P> {
         self.lingering.on_time(now.mono);
         self.flush(now);
         self.finish(now);
+        self.work(now);
         self.hand_on();
         // Writing, or a worker's queue with room again, may have set connections free after the
         // turn's reads: their edge has come and will not come again.
@@ -223,12 +235,7 @@ impl<P: Send> Reactor<P> {
         for _ in 0..self.inbox.len() {
             let Some(message) = self.inbox.try_recv() else { break };
             match message {
-                ToReactor::Orders(orders) => {
-                    let mut orders = orders.into_iter();
-                    while self.endpoint.take_orders(&mut orders, now) == Taken::Pressed {
-                        self.flush(now);
-                    }
-                }
+                ToReactor::Orders(orders) => self.take_orders(orders.into_iter(), now),
                 ToReactor::Adopt(stream, address) => {
                     self.adopt(mio::net::TcpStream::from_std(stream), address, now);
                 }
@@ -247,6 +254,12 @@ impl<P: Send> Reactor<P> {
         }
         self.cast(now);
         self.collect_readable();
+    }
+
+    fn take_orders(&mut self, mut orders: impl Iterator<Item = Order>, now: Now) {
+        while self.endpoint.take_orders(&mut orders, now) == Taken::Pressed {
+            self.flush(now);
+        }
     }
 
     /// Writes broadcasts straight to their targets, from one buffer.
@@ -370,6 +383,39 @@ impl<P: Send> Reactor<P> {
                 self.lingering.retire(socket, finished.lingers, self.poll.registry(), LINGER, now.mono);
             }
         }
+    }
+
+    /// Works small batches off on this thread where their worker sleeps, and carries out what comes
+    /// of it, which may be more of them.
+    fn work(&mut self, now: Now) {
+        for _ in 0..LENT_ROUNDS {
+            if !self.borrow_shards() {
+                return;
+            }
+            let mut orders = std::mem::take(&mut self.orders);
+            self.take_orders(orders.drain(..), now);
+            self.orders = orders;
+            self.cast(now);
+            self.flush(now);
+            self.finish(now);
+        }
+    }
+
+    /// Returns whether a shard took its batch.
+    fn borrow_shards(&mut self) -> bool {
+        let (id, inbox) = (self.endpoint.reactor(), &self.inbox);
+        let mut any = false;
+        for (index, lent) in self.lent.iter().enumerate() {
+            let batch = &mut self.endpoint.batches()[index];
+            if batch.items.is_empty() || self.stalled[index] {
+                continue;
+            }
+            if lent.step(batch, id, &|| inbox.is_empty(), &mut self.orders) == Step::Taken {
+                batch.clear();
+                any = true;
+            }
+        }
+        any
     }
 
     /// Hands batches to the workers and requests to the service thread.
