@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::{Counters, Now};
 use crate::engine::auth::{Access, Throttle};
 use crate::engine::conn::{Cx, Gauge, Settings};
+use crate::engine::outbound::Spare;
 use crate::engine::work::{Batch, Request};
 
 /// The surroundings of every step.
@@ -17,6 +18,7 @@ pub(super) struct Surroundings {
     pub gauge: Gauge,
     pub batches: Vec<Batch>,
     pub requests: Vec<Request>,
+    pub spare: Spare,
 }
 
 impl Surroundings {

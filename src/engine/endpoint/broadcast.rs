@@ -47,12 +47,17 @@ impl Endpoint {
     /// No deadline changes, so nothing but the write is looked after.
     pub(super) fn push_event(&mut self, id: ConnId, event: &Arc<EventFrame>, policy: Policy, now: Now) {
         let Some(slot) = self.table.slot(id) else { return };
+        slot.conn.outbound.furnish(&mut self.around.spare);
         let before = slot.conn.outbound.bytes();
         let mut cx = self.around.cx(now);
         slot.conn.push_event(event, policy, &mut cx);
         let after = slot.conn.outbound.bytes();
         self.around.gauge.outbound_bytes = self.around.gauge.outbound_bytes + after - before;
         count_waiting(&self.around.counters, before, after);
+        if after == 0 {
+            // It takes no more.
+            slot.conn.outbound.release(&mut self.around.spare);
+        }
         if slot.conn.state() == State::Closing {
             // It overflowed: its deadlines changed.
             self.with(id, now, |_, _| ());

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::auth::{Access, Throttle};
 use super::conn::{Connection, Cx, Gauge, Settings, SocketFault};
+use super::outbound::Spare;
 use super::work::{Batch, Item, Order, Request, worker_of};
 use crate::base::{ConnId, Counters, DialectId, Metric, Mono, Now, ReactorId, Reason, WorkerId};
 use around::Surroundings;
@@ -94,7 +95,16 @@ impl Endpoint {
         let batches = (0..workers).map(|_| Batch::default()).collect();
         let (gauge, requests) = (Gauge::default(), Vec::new());
         Endpoint {
-            around: Surroundings { settings, access, counters, throttle, gauge, batches, requests },
+            around: Surroundings {
+                settings,
+                access,
+                counters,
+                throttle,
+                gauge,
+                batches,
+                requests,
+                spare: Spare::default(),
+            },
             table: Table::new(reactor),
             wakes: BinaryHeap::new(),
             dirty: Vec::new(),
@@ -179,7 +189,7 @@ impl Endpoint {
             }
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
-                Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {
+                Order::Send { conn, frame, settles, received_at } => self.sending(conn, now, |conn, cx| {
                     if settles > 0 {
                         cx.counters.record_ns(Metric::COMMAND_NS, cx.now.mono.since(received_at).as_nanos() as u64);
                     }
@@ -378,6 +388,14 @@ impl Endpoint {
         self.around.gauge.outbound_bytes
     }
 
+    /// A step that has something to send, mostly.
+    fn sending(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
+        if let Some(slot) = self.table.slot(id) {
+            slot.conn.outbound.furnish(&mut self.around.spare);
+        }
+        self.with(id, now, step);
+    }
+
     /// One step of one connection, and the book-keeping behind it: bytes that wait, the write or
     /// the read that is wanted, the next deadline, the end.
     fn with(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
@@ -399,6 +417,7 @@ impl Endpoint {
         {
             cx.submit(id, Item::Closed { conn: id, reason });
         }
+        slot.conn.outbound.release(&mut self.around.spare);
         let after = slot.conn.outbound.bytes();
         self.around.gauge.outbound_bytes = self.around.gauge.outbound_bytes + after - before;
         count_waiting(&self.around.counters, before, after);

@@ -34,6 +34,11 @@ impl LaneQueue {
         self.entries.len()
     }
 
+    /// Frames and topics that there is room for.
+    pub(super) fn held(&self) -> usize {
+        self.entries.capacity() + self.newest.capacity()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,11 +1,13 @@
 //! What waits to be written to one connection: three lanes and a limit.
 //!
 //! Owns the order in which frames leave (control before events before bulk, a begun frame always
-//! first) and what happens when the limit is reached. Holds no memory while nothing waits. It
+//! first) and what happens when the limit is reached. Holds no memory while nothing waits: an idle
+//! connection gives its queues to the next that needs some. It
 //! refuses to write: the owner of the socket asks for slices and says how much went out.
 
 mod lane;
 mod queues;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use queues::Queues;
+
+pub use spare::Spare;
 
 /// Which queue a frame waits in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -305,9 +309,6 @@ impl Outbound {
             }
             queues.frames -= 1;
         }
-        if queues.frames == 0 && queues.dropped.is_empty() {
-            self.queues = None;
-        }
     }
 
     /// What was dropped and not told, once the peer has caught up: less than a quarter of the
@@ -317,11 +318,23 @@ impl Outbound {
         if queues.dropped.is_empty() || !queues.has_bytes(limits.bytes_max - limits.bytes_max / 4, limits) {
             return None;
         }
-        let dropped = std::mem::take(&mut queues.dropped);
-        if queues.frames == 0 {
-            self.queues = None;
+        Some(std::mem::take(&mut queues.dropped))
+    }
+
+    /// Takes room for what is about to be pushed from those that need none at present.
+    pub fn furnish(&mut self, spare: &mut Spare) {
+        if self.queues.is_none() {
+            self.queues = spare.take();
         }
-        Some(dropped)
+    }
+
+    /// Gives its room away if nothing waits. To be called after each step, or it is held for nothing.
+    pub fn release(&mut self, spare: &mut Spare) {
+        if self.queues.as_ref().is_some_and(|queues| queues.frames == 0 && queues.dropped.is_empty())
+            && let Some(queues) = self.queues.take()
+        {
+            spare.give(queues);
+        }
     }
 
     /// Bytes that wait.

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use super::lane::LaneQueue;
 use super::{Dropped, Entry, Lane, OutboundLimits, Payload};
 
+/// Frames for which empty queues may keep room.
+const FRAMES_KEPT: usize = 32;
+
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     /// The frame that is partly out, and how much of it is.
@@ -20,6 +23,11 @@ pub(super) struct Queues {
 }
 
 impl Queues {
+    /// Whether little room is held for what waits.
+    pub(super) fn is_small(&self) -> bool {
+        self.lanes.iter().map(LaneQueue::held).sum::<usize>() <= FRAMES_KEPT
+    }
+
     pub(super) fn waiting(&self) -> [usize; 3] {
         [self.lanes[0].len(), self.lanes[1].len(), self.lanes[2].len()]
     }

@@ -26,6 +26,7 @@ fn write(out: &mut Outbound, count: usize) -> String {
     let blocked = all.len() > count;
     all.truncate(count);
     out.on_sent(all.len(), blocked);
+    out.release(&mut Spare::default());
     String::from_utf8(all).unwrap()
 }
 
@@ -217,6 +218,7 @@ proptest! {
             sent.push_str(&write(&mut out, 7));
         }
         told += out.take_dropped(&limits).map_or(0, |dropped| dropped.count);
+        out.release(&mut Spare::default());
         prop_assert_eq!(told, u64::from(dropped));
         prop_assert_eq!((out.bytes(), out.held_bytes()), (0, 0));
         let is_whole = |frame: &str| frame.starts_with('<') && frame.ends_with('>') && !frame[1..].contains('<');
@@ -259,4 +261,23 @@ proptest! {
             prop_assert_eq!(of_lane, pushed[lane].iter().map(String::as_str).collect::<Vec<_>>());
         }
     }
+}
+
+#[test]
+fn room_that_one_connection_needs_no_more_is_the_next_ones() {
+    let mut spare = Spare::default();
+    let (mut one, mut two) = (Outbound::default(), Outbound::default());
+    one.furnish(&mut spare);
+    assert!(one.is_idle(), "there is none yet");
+    one.push_event(&event("a.b", "event"), PLAIN, &LIMITS);
+    one.release(&mut spare);
+    assert_eq!(one.frames(), 1, "it is needed");
+    one.on_sent(5, false);
+    one.release(&mut spare);
+    assert_eq!((one.is_idle(), one.held_bytes()), (true, 0));
+    two.furnish(&mut spare);
+    assert!(two.held_bytes() > 0);
+    assert!(!two.is_idle());
+    two.push_event(&event("a.b", "other"), PLAIN, &LIMITS);
+    assert_eq!(write(&mut two, 100), "other");
 }
