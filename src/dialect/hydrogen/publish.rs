@@ -14,7 +14,7 @@ use crate::base::{Error, Metric, Mono, Now, Wall};
 use crate::engine::outbound::EventFrame;
 use crate::engine::store::{DedupKey, Level, Record};
 use crate::engine::topic::{Payload, Stamp, Target};
-use crate::engine::wire::{EventHead, event};
+use crate::engine::wire::{EventHead, event, event_room};
 use crate::engine::work::{Order, Outbox};
 use crate::engine::ws::FrameBuilder;
 
@@ -97,6 +97,7 @@ impl Hydrogen {
     ) -> Result<usize, Error> {
         let topic = publish.topic;
         let keeps = publish.keeps();
+        let name = self.topics.name(topic);
         let mut payload = Payload::new(publish.payload);
         let fan_out = self.topics.fan_out(topic, &mut payload);
         let receivers = fan_out.receivers;
@@ -108,8 +109,7 @@ impl Hydrogen {
             && receivers > 0
         {
             count_out(&self.counters, kind::EVENT, frame, receivers);
-            let event =
-                Arc::new(EventFrame { frame: frame.clone(), topic: topic.into(), low_priority: publish.low_priority });
+            let event = Arc::new(EventFrame { frame: frame.clone(), topic: name, low_priority: publish.low_priority });
             for reactor in fan_out.reactors() {
                 let Some(orders) = out.orders.get_mut(usize::from(reactor.reactor().0)) else { continue };
                 for targets in [reactor.everyone(), reactor.selected()] {
@@ -176,7 +176,7 @@ fn encode(topic: &str, stamp: Stamp, is_logged: bool, timestamp: &str, payload: 
         ack: false,
         attempt: 1,
     };
-    let mut frame = FrameBuilder::with_capacity(payload.len() + topic.len() + 160);
+    let mut frame = FrameBuilder::with_capacity(event_room(topic.len(), payload.len()));
     event(&mut frame, &head, payload);
     frame.finish_text()
 }
@@ -202,14 +202,14 @@ pub(super) fn encode_event(out: &mut Vec<u8>, record: &Record, ack: bool, attemp
 
 /// A stored event's frame, for those who ack.
 pub(super) fn frame_event(record: &Record, attempt: u32) -> Bytes {
-    let mut frame = FrameBuilder::with_capacity(record.payload.len() + record.topic.len() + 200);
+    let mut frame = FrameBuilder::with_capacity(event_room(record.topic.len(), record.payload.len()));
     encode_event(&mut frame, record, true, attempt);
     frame.finish_text()
 }
 
 /// A stored event's frame, for those who do not ack.
 pub(super) fn frame_unacked(record: &Record) -> Bytes {
-    let mut frame = FrameBuilder::with_capacity(record.payload.len() + record.topic.len() + 200);
+    let mut frame = FrameBuilder::with_capacity(event_room(record.topic.len(), record.payload.len()));
     encode_event(&mut frame, record, false, 1);
     frame.finish_text()
 }

@@ -162,6 +162,11 @@ impl Table {
         Some(())
     }
 
+    /// Its name, to be shared.
+    pub fn name(&self, name: &str) -> Option<&Arc<str>> {
+        self.by_name.get_key_value(name).map(|(name, _)| name)
+    }
+
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.by_name.get(name).map(|slot| &self.slots[*slot as usize])
     }

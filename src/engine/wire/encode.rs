@@ -8,6 +8,8 @@ use crate::base::Error;
 
 /// Bytes of an envelope without its texts, for one reservation per message.
 const FRAME_BYTES: usize = 160;
+/// The same of an event: its members and their names, with the longest numbers.
+const EVENT_BYTES: usize = 256;
 
 /// What stands in an event before its data.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +59,15 @@ pub fn response_error(
     out.push(b'}');
 }
 
+/// Bytes that an event with a topic and data of these sizes needs at most, unless its topic has to be
+/// escaped.
+pub fn event_room(topic: usize, data: usize) -> usize {
+    EVENT_BYTES + topic + data
+}
+
 /// An event.
 pub fn event(out: &mut Vec<u8>, head: &EventHead<'_>, data: &[u8]) {
-    out.reserve(FRAME_BYTES + head.epoch.len() + head.channel.len() + head.action.len() + data.len());
+    out.reserve(event_room(head.channel.len() + 1 + head.action.len(), data.len()));
     out.extend_from_slice(b"{\"type\":\"event\",\"id\":\"");
     push_escaped(out, head.epoch);
     out.push(b'-');

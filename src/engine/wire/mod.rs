@@ -19,7 +19,7 @@ mod tests;
 
 pub use ack::{Ack, AckOf, Ids, up_to};
 pub use bad::BadMessage;
-pub use encode::{EventHead, event, keepalive_ok, push_json_string, push_u64, response_error, response_ok};
+pub use encode::{EventHead, event, event_room, keepalive_ok, push_json_string, push_u64, response_error, response_ok};
 pub use envelope::{Command, Incoming, Refused, Timestamp, parse};
 pub use fields::Auth;
 pub use json::{FaultKind, JsonFault, Scanner};

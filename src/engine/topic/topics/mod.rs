@@ -129,6 +129,11 @@ impl Topics {
         Ok(self.open(topic, now, random)?.advance())
     }
 
+    /// A topic's name, to be shared; a copy of it if the topic has no state.
+    pub fn name(&self, topic: &str) -> Arc<str> {
+        self.table.name(topic).cloned().unwrap_or_else(|| topic.into())
+    }
+
     /// Who gets an event. Nothing is allocated if no subscription changed since the last event and
     /// no filter answers otherwise than it did then.
     pub fn fan_out(&mut self, topic: &str, payload: &mut Payload<'_>) -> FanOut<'_> {
