@@ -65,5 +65,6 @@ impl Endpoint {
             slot.dirty = true;
             self.dirty.push(id);
         }
+        self.table.stepped(id);
     }
 }

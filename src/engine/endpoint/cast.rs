@@ -116,21 +116,16 @@ impl Endpoint {
         let limits = self.around.settings.outbound;
         while let Some(target) = cast.targets.get(cast.next) {
             let conn = target.conn;
-            match self.table.get(conn) {
-                Some(connection) if connection.takes_straight() => {
-                    cast.next += 1;
-                    return Some(CastStep::Send(conn));
-                }
-                Some(connection) if !cast.is_resumed && connection.is_pressed(cast.bytes, &limits) => {
-                    cast.is_resumed = true;
-                    return Some(CastStep::Flush(conn));
-                }
-                Some(_) => {
-                    cast.is_resumed = false;
-                    self.queue(conn, target, cast, now);
-                }
-                None => cast.is_resumed = false,
+            if self.table.is_straight(conn) {
+                cast.next += 1;
+                return Some(CastStep::Send(conn));
             }
+            let may_stop = !std::mem::take(&mut cast.is_resumed);
+            if may_stop && self.table.get(conn).is_some_and(|conn| conn.is_pressed(cast.bytes, &limits)) {
+                cast.is_resumed = true;
+                return Some(CastStep::Flush(conn));
+            }
+            self.queue(conn, target, cast, now);
             cast.next += 1;
         }
         None

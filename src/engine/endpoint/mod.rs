@@ -396,9 +396,15 @@ impl Endpoint {
         self.with(id, now, step);
     }
 
-    /// One step of one connection, and the book-keeping behind it: bytes that wait, the write or
-    /// the read that is wanted, the next deadline, the end.
+    /// One step of one connection, and the book-keeping behind it.
     fn with(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
+        self.step(id, now, step);
+        self.table.stepped(id);
+    }
+
+    /// A step, and what comes of it: bytes that wait, the write or the read that is wanted, the next
+    /// deadline, the end.
+    fn step(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
         let Some(slot) = self.table.slot(id) else { return };
         let before = slot.conn.outbound.bytes();
         let mut cx = self.around.cx(now);

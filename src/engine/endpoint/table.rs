@@ -33,6 +33,8 @@ impl Slot {
 #[derive(Debug)]
 struct Place {
     generation: u32,
+    /// What [`Connection::takes_straight`] says, so that a broadcast need not look at the connection.
+    is_straight: bool,
     slot: Option<Box<Slot>>,
 }
 
@@ -61,7 +63,7 @@ impl Table {
     /// The id of the next connection; its place is taken by [`Table::fill`].
     pub(super) fn reserve(&mut self) -> ConnId {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, slot: None });
+            self.places.push(Place { generation: 0, is_straight: false, slot: None });
             self.places.len() - 1
         });
         ConnId::new(self.reactor, place, self.places[place].generation)
@@ -79,6 +81,21 @@ impl Table {
         };
         self.places[id.slot()].slot = Some(Box::new(slot));
         self.len += 1;
+    }
+
+    /// Whether there is this connection, and an event may be written to its socket past the queue.
+    pub(super) fn is_straight(&self, id: ConnId) -> bool {
+        let Some(place) = self.places.get(id.slot()) else { return false };
+        let is_straight = place.is_straight && place.generation == id.generation() && id.reactor() == self.reactor;
+        debug_assert_eq!(is_straight, self.get(id).is_some_and(Connection::takes_straight));
+        is_straight
+    }
+
+    /// Takes note of what a step has changed: to be called after each.
+    pub(super) fn stepped(&mut self, id: ConnId) {
+        if let Some(place) = self.places.get_mut(id.slot()) {
+            place.is_straight = place.slot.as_ref().is_some_and(|slot| slot.conn.takes_straight());
+        }
     }
 
     /// The slot, unless the id is of another time or another reactor.
@@ -102,6 +119,7 @@ impl Table {
         self.slot(id)?;
         let place = &mut self.places[id.slot()];
         place.generation = place.generation.wrapping_add(1);
+        place.is_straight = false;
         self.free.push(id.slot());
         self.len -= 1;
         place.slot.take().map(|slot| slot.conn)
