@@ -1,8 +1,10 @@
 //! The sessions of one shard: one for each connection, found by the connection's place.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::record::{Joined, SessionRecord, WrittenSubscription, hash_of};
@@ -27,7 +29,7 @@ pub(super) struct Session {
     pub own_events: u64,
     pub opened: Wall,
     /// What it is subscribed to.
-    pub subscriptions: BTreeMap<Pattern, Subscribed>,
+    pub subscriptions: LiteMap<Pattern, Subscribed>,
     /// The guaranteed subscriptions that it is a member of.
     pub joined: Vec<Member>,
     /// What whoever resumes it must show; none until it was told.
@@ -127,7 +129,7 @@ impl Session {
             epoch: opened.epoch,
             own_events: 0,
             opened: now.wall,
-            subscriptions: BTreeMap::new(),
+            subscriptions: LiteMap::new(),
             joined: Vec::new(),
             secret: None,
             is_resumed: false,
@@ -169,9 +171,19 @@ impl Session {
         let is_unnamed = matches!(self.joined[number].key, ConsumerKey::Session(_));
         for pattern in patterns.iter().filter(|_| is_unnamed) {
             let subscribed = Subscribed { number: 0, is_guaranteed: true, options: Options::default() };
-            self.subscriptions.entry(pattern.clone()).or_insert(subscribed);
+            if !self.subscriptions.contains_key(pattern) {
+                self.subscribe(pattern.clone(), subscribed);
+            }
         }
         newly
+    }
+
+    /// Takes note of a subscription. Most sessions have one, and room for no more.
+    pub(super) fn subscribe(&mut self, pattern: Pattern, subscribed: Subscribed) {
+        if self.subscriptions.is_empty() {
+            self.subscriptions = LiteMap::with_capacity(1);
+        }
+        self.subscriptions.insert(pattern, subscribed);
     }
 
     /// Takes back what [`Session::join`] said to be new. Returns the member if it is none any more.

@@ -143,7 +143,7 @@ impl Hydrogen {
                 session.next_subscription += 1;
                 let number = session.next_subscription;
                 let subscribed = Subscribed { number, is_guaranteed: false, options: options.clone() };
-                session.subscriptions.insert(pattern.clone(), subscribed);
+                session.subscribe(pattern.clone(), subscribed);
                 self.counters.inc(Metric::SUBSCRIPTIONS_MADE);
                 session.next_subscription
             }

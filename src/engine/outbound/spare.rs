@@ -7,6 +7,7 @@ const KEPT: usize = 1024;
 
 /// Empty queues, with the room that they once needed.
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box, reason = "the box is what a connection holds: handed over, not copied")]
 pub struct Spare(Vec<Box<Queues>>);
 
 impl Spare {
