@@ -10,6 +10,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 
 use super::socket::{ReadOutcome, Socket};
+use super::tls::Scratch;
 use crate::base::Mono;
 
 const LINGER: Duration = Duration::from_secs(2);
@@ -40,11 +41,11 @@ impl Lingering {
     }
 
     /// Some of them are ready.
-    pub(super) fn on_ready(&mut self, buffer: &mut [u8]) {
+    pub(super) fn on_ready(&mut self, buffer: &mut [u8], scratch: &mut Scratch) {
         self.sockets.retain_mut(|(_, socket)| {
             socket.shutdown();
             for _ in 0..READS_AT_ONCE {
-                match socket.read(buffer) {
+                match socket.read(buffer, scratch) {
                     Ok(ReadOutcome::Bytes(..)) => {}
                     Ok(ReadOutcome::NotNow) => return true,
                     Ok(ReadOutcome::Eof) | Err(_) => return false,

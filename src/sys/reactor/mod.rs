@@ -9,6 +9,7 @@ mod accept;
 mod linger;
 mod socket;
 mod sockets;
+mod tls;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -29,6 +30,7 @@ use accept::Acceptor;
 use linger::Lingering;
 use socket::{ReadOutcome, Socket};
 use sockets::Sockets;
+use tls::Scratch;
 
 pub use accept::{bind, listen_addresses};
 
@@ -42,6 +44,9 @@ const LINGER: Token = Token(usize::MAX - 1);
 
 /// How often a full queue of a worker is tried again.
 const STALL_RETRY: Duration = Duration::from_millis(1);
+
+/// What a read takes of a connection's budget at least, whatever it brings.
+const READ_COST: usize = 4096;
 
 /// How often in a turn shards are borrowed.
 const LENT_ROUNDS: usize = 4;
@@ -98,6 +103,7 @@ pub struct Reactor<P> {
     ready: VecDeque<ConnId>,
     lingering: Lingering,
     buffer: Box<[u8]>,
+    scratch: Scratch,
     stop: bool,
 }
 
@@ -108,7 +114,6 @@ impl<P: Send> Reactor<P> {
         Ok(Reactor {
             poll: parts.poll,
             acceptor,
-            tls: parts.tls,
             inbox: parts.inbox,
             stalled: vec![false; parts.workers.len()],
             workers: parts.workers,
@@ -122,7 +127,9 @@ impl<P: Send> Reactor<P> {
             sockets: Sockets::default(),
             ready: VecDeque::new(),
             lingering: Lingering::default(),
+            scratch: Scratch::new(parts.tls.is_some()),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            tls: parts.tls,
             stop: false,
         })
     }
@@ -172,7 +179,7 @@ impl<P: Send> Reactor<P> {
             }
         }
         if lingering {
-            self.lingering.on_ready(&mut self.buffer);
+            self.lingering.on_ready(&mut self.buffer, &mut self.scratch);
         }
         self.accept(now);
         self.drain_inbox(now);
@@ -275,7 +282,7 @@ impl<P: Send> Reactor<P> {
             };
             let Some(socket) = self.sockets.of(id) else { continue };
             self.counters.inc(Metric::WRITES);
-            match socket.write_one(cast.bytes()) {
+            match socket.write_one(cast.bytes(), &mut self.scratch) {
                 Ok(written) => self.endpoint.on_cast(id, &cast, written.count, written.blocked, now),
                 Err(fault) => self.endpoint.on_socket_error(id, fault, now),
             }
@@ -318,13 +325,13 @@ impl<P: Send> Reactor<P> {
             }
             let Some(socket) = self.sockets.of(id) else { return false };
             self.counters.inc(Metric::READS);
-            match socket.read(&mut self.buffer) {
+            match socket.read(&mut self.buffer, &mut self.scratch) {
                 Ok(ReadOutcome::Bytes(count, more)) => {
                     self.endpoint.on_received(id, &mut self.buffer[..count], now);
                     if !more {
                         return false;
                     }
-                    budget = budget.saturating_sub(count.max(1));
+                    budget = budget.saturating_sub(count.max(READ_COST));
                     if budget == 0 {
                         return true;
                     }
@@ -361,7 +368,7 @@ impl<P: Send> Reactor<P> {
                 return;
             }
             self.counters.inc(Metric::WRITES);
-            match socket.write(&slices[..filled]) {
+            match socket.write(&slices[..filled], &mut self.scratch) {
                 Ok(written) => {
                     self.endpoint.on_sent(id, written.count, written.blocked, now);
                     if written.blocked {

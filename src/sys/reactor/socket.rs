@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustls::ServerConnection;
 
+use super::tls::{self, Scratch};
 use crate::engine::conn::SocketFault;
 
 /// A socket and what is known of its readiness.
 pub(super) struct Socket {
     stream: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    tls: Option<Box<tls::Session>>,
     /// The poll said that it is readable, and no read said otherwise since.
     pub readable: bool,
     /// The poll said that the peer ended its stream.
@@ -41,19 +41,12 @@ pub(super) struct Written {
     pub blocked: bool,
 }
 
-/// Plaintext that a TLS session may hold back while its socket takes no more.
-const TLS_BUFFER: usize = 64 * 1024;
-
 impl Socket {
     pub(super) fn new(stream: TcpStream, tls: Option<&Arc<rustls::ServerConfig>>) -> Result<Socket, rustls::Error> {
         // Messages are small and complete: waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
         let tls = match tls {
-            Some(config) => {
-                let mut session = ServerConnection::new(config.clone())?;
-                session.set_buffer_limit(Some(TLS_BUFFER));
-                Some(Box::new(session))
-            }
+            Some(config) => Some(Box::new(tls::Session::new(config)?)),
             None => None,
         };
         Ok(Socket { stream, tls, readable: false, read_closed: false, queued: false, write_closed: false })
@@ -76,28 +69,25 @@ impl Socket {
     }
 
     /// Reads plaintext into `buffer`.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome, SocketFault> {
-        match &mut self.tls {
+    pub(super) fn read(&mut self, buffer: &mut [u8], scratch: &mut Scratch) -> Result<ReadOutcome, SocketFault> {
+        let outcome = match &mut self.tls {
             None => match read_stream(&mut self.stream, buffer)? {
-                None => {
-                    self.readable = false;
-                    Ok(ReadOutcome::NotNow)
-                }
-                Some(0) => Ok(ReadOutcome::Eof),
-                Some(count) => {
-                    // A short read means that the socket is empty, unless the end of the stream
-                    // is still to be read: its edge may be the one that is being served.
-                    let more = count == buffer.len() || self.read_closed;
-                    self.readable = more;
-                    Ok(ReadOutcome::Bytes(count, more))
-                }
+                None => ReadOutcome::NotNow,
+                Some(0) => ReadOutcome::Eof,
+                // A short read means that the socket is empty, unless the end of the stream is still to
+                // be read: its edge may be the one that is being served.
+                Some(count) => ReadOutcome::Bytes(count, count == buffer.len() || self.read_closed),
             },
-            Some(session) => read_tls(session, &mut self.stream, buffer, &mut self.readable),
+            Some(session) => session.read(&mut self.stream, buffer, scratch, self.read_closed)?,
+        };
+        if matches!(outcome, ReadOutcome::NotNow | ReadOutcome::Bytes(_, false)) {
+            self.readable = false;
         }
+        Ok(outcome)
     }
 
     /// Writes what the socket takes.
-    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<Written, SocketFault> {
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>], scratch: &mut Scratch) -> Result<Written, SocketFault> {
         match &mut self.tls {
             None => loop {
                 match self.stream.write_vectored(slices) {
@@ -112,23 +102,14 @@ impl Socket {
                     Err(_) => return Err(SocketFault::Reset),
                 }
             },
-            Some(session) => {
-                if session.is_handshaking() {
-                    return Ok(Written { count: 0, blocked: true });
-                }
-                // The session takes a bounded amount at a time. Only what it cannot get rid of
-                // means that the socket is full, and that a write edge will come.
-                let count = session.writer().write_vectored(slices).map_err(|_| SocketFault::Reset)?;
-                write_tls(session, &mut self.stream)?;
-                Ok(Written { count, blocked: session.wants_write() })
-            }
+            Some(session) => session.write(&mut self.stream, slices, scratch),
         }
     }
 
     /// Writes what the socket takes of one slice.
-    pub(super) fn write_one(&mut self, bytes: &[u8]) -> Result<Written, SocketFault> {
-        if self.tls.is_some() {
-            return self.write(&[IoSlice::new(bytes)]);
+    pub(super) fn write_one(&mut self, bytes: &[u8], scratch: &mut Scratch) -> Result<Written, SocketFault> {
+        if let Some(session) = &mut self.tls {
+            return session.write(&mut self.stream, &[IoSlice::new(bytes)], scratch);
         }
         loop {
             match self.stream.write(bytes) {
@@ -146,7 +127,7 @@ impl Socket {
     pub(super) fn flush_tls(&mut self) {
         if let Some(session) = &mut self.tls {
             // A failure here is met again, and handled, by the next read.
-            let _ = write_tls(session, &mut self.stream);
+            let _ = session.flush(&mut self.stream);
         }
     }
 
@@ -157,10 +138,9 @@ impl Socket {
             return;
         }
         if let Some(session) = &mut self.tls {
-            session.send_close_notify();
-            let _ = write_tls(session, &mut self.stream);
+            session.close();
             // The last words are still in the session: the stream ends behind them.
-            if session.wants_write() {
+            if session.flush(&mut self.stream) == Ok(false) {
                 return;
             }
         }
@@ -169,7 +149,7 @@ impl Socket {
     }
 }
 
-fn read_stream(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, SocketFault> {
+pub(super) fn read_stream(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, SocketFault> {
     loop {
         match stream.read(buffer) {
             Ok(count) => return Ok(Some(count)),
@@ -178,52 +158,4 @@ fn read_stream(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize
             Err(_) => return Err(SocketFault::Reset),
         }
     }
-}
-
-/// Takes ciphertext in until there is plaintext, the socket is empty, or it ended.
-fn read_tls(
-    session: &mut ServerConnection,
-    stream: &mut TcpStream,
-    buffer: &mut [u8],
-    readable: &mut bool,
-) -> Result<ReadOutcome, SocketFault> {
-    loop {
-        match session.reader().read(buffer) {
-            Ok(0) => return Ok(ReadOutcome::Eof),
-            Ok(count) => return Ok(ReadOutcome::Bytes(count, true)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // The stream ended without a closure alert: an end like any other, since frames
-            // carry their own lengths and nothing cut short is taken for whole.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(ReadOutcome::Eof),
-            Err(_) => return Err(SocketFault::Tls),
-        }
-        match session.read_tls(stream) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                *readable = false;
-                return Ok(ReadOutcome::NotNow);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return Err(SocketFault::Reset),
-        }
-        let state = session.process_new_packets().map_err(|_| SocketFault::Tls)?;
-        if state.tls_bytes_to_write() > 0 {
-            write_tls(session, stream)?;
-        }
-        if state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 {
-            return Ok(ReadOutcome::Eof);
-        }
-    }
-}
-
-fn write_tls(session: &mut ServerConnection, stream: &mut TcpStream) -> Result<(), SocketFault> {
-    while session.wants_write() {
-        match session.write_tls(stream) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Err(SocketFault::Reset),
-        }
-    }
-    Ok(())
 }
