@@ -189,7 +189,7 @@ impl Endpoint {
             }
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
-                Order::Send { conn, frame, settles, received_at } => self.sending(conn, now, |conn, cx| {
+                Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {
                     if settles > 0 {
                         cx.counters.record_ns(Metric::COMMAND_NS, cx.now.mono.since(received_at).as_nanos() as u64);
                     }
@@ -388,14 +388,6 @@ impl Endpoint {
         self.around.gauge.outbound_bytes
     }
 
-    /// A step that has something to send, mostly.
-    fn sending(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
-        if let Some(slot) = self.table.slot(id) {
-            slot.conn.outbound.furnish(&mut self.around.spare);
-        }
-        self.with(id, now, step);
-    }
-
     /// One step of one connection, and the book-keeping behind it.
     fn with(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
         self.step(id, now, step);
@@ -406,6 +398,7 @@ impl Endpoint {
     /// deadline, the end.
     fn step(&mut self, id: ConnId, now: Now, step: impl FnOnce(&mut Connection, &mut Cx<'_>)) {
         let Some(slot) = self.table.slot(id) else { return };
+        slot.conn.outbound.furnish(&mut self.around.spare);
         let before = slot.conn.outbound.bytes();
         let mut cx = self.around.cx(now);
         step(&mut slot.conn, &mut cx);
