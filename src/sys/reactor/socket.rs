@@ -19,6 +19,8 @@ pub(super) struct Socket {
     pub read_closed: bool,
     /// It waits in the list of readable sockets.
     pub queued: bool,
+    /// Our own stream is ended.
+    write_closed: bool,
 }
 
 /// What a read brought.
@@ -54,7 +56,7 @@ impl Socket {
             }
             None => None,
         };
-        Ok(Socket { stream, tls, readable: false, read_closed: false, queued: false })
+        Ok(Socket { stream, tls, readable: false, read_closed: false, queued: false, write_closed: false })
     }
 
     pub(super) fn is_tls(&self) -> bool {
@@ -133,6 +135,10 @@ impl Socket {
 
     /// Ends the writing side, as soon as everything is out: to be called again until then.
     pub(super) fn shutdown(&mut self) {
+        // Each call to the system makes a new edge: whoever shuts down on every edge turns for good.
+        if self.write_closed {
+            return;
+        }
         if let Some(session) = &mut self.tls {
             session.send_close_notify();
             let _ = write_tls(session, &mut self.stream);
@@ -142,6 +148,7 @@ impl Socket {
             }
         }
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        self.write_closed = true;
     }
 }
 
