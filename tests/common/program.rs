@@ -149,6 +149,11 @@ impl Program {
         (status.vmrss.unwrap(), status.vmhwm.unwrap())
     }
 
+    /// Its number with the system.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
         assert_eq!(self.0.try_wait().unwrap(), None, "the server ended by itself");
