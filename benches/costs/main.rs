@@ -241,7 +241,7 @@ fn timer() -> usize {
     let ping = hydrogen::Config::default().web_socket_server.ping_interval;
     driver.pass(ping + Duration::from_secs(1));
     let before = driver.calls.writes;
-    measured(|| driver.on_time());
+    measured(|| driver.endpoint.on_time(driver.now));
     driver.flush();
     let pinged = (driver.calls.writes - before) as usize;
     assert_eq!(pinged, CONNECTIONS + 1, "all who are silent are pinged");

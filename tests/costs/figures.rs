@@ -37,8 +37,8 @@ fn judge(history: &str, name: &str, value: f64) -> Option<String> {
 }
 
 fn last(history: &str, name: &str) -> Option<f64> {
-    let lines = history.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["figure"] == name).next_back().map(|line| line["value"].as_f64().unwrap())
+    let mut lines = history.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.rfind(|line| line["figure"] == name).map(|line| line["value"].as_f64().unwrap())
 }
 
 fn round(value: f64) -> f64 {
