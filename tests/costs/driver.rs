@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hydrogen::Config;
 use hydrogen::base::limits::WRITE_SLICES;
-use hydrogen::base::{ConnId, Counters, Mono, Now, ReactorId, Wall, WorkerId};
+use hydrogen::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Wall, WorkerId};
 use hydrogen::dialect::hydrogen::system::{About, SystemChannel};
 use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts, Peer, Reports, ShardImage};
 use hydrogen::engine::auth::{Access, BlockList, KeyRecord, KeyRing, Permissions, Throttle, ThrottlePolicy, Token};
@@ -30,9 +30,6 @@ const START: Now = Now { mono: Mono(1_000_000_000), wall: Wall(1_790_000_000_000
 pub struct Calls {
     pub reads: u64,
     pub writes: u64,
-    /// Slices in all writes: frames, unless one was cut.
-    pub slices: u64,
-    pub bytes: u64,
 }
 
 pub struct Driver {
@@ -43,6 +40,8 @@ pub struct Driver {
     /// What was written to this connection is kept in `heard`.
     pub listens_to: Option<ConnId>,
     pub heard: Vec<u8>,
+    /// The endpoint's.
+    counters: Arc<Counters>,
     out: Outbox<Peer>,
     backend: MemoryBackend,
     writer: Writer,
@@ -73,13 +72,9 @@ impl Driver {
         let counters = Arc::new(Counters::default());
         let (access, token) = access();
         let throttle = Throttle::new(ThrottlePolicy::default());
-        let endpoint = Endpoint::new(
-            ReactorId(0),
-            Arc::new(reactor_settings(&config)),
-            access.clone(),
-            Arc::new(Counters::default()),
-            throttle,
-        );
+        let own = Arc::new(Counters::default());
+        let settings = Arc::new(reactor_settings(&config));
+        let endpoint = Endpoint::new(ReactorId(0), settings, access.clone(), own.clone(), throttle);
         let settings = hydrogen_settings(&config);
         let delivery = settings.delivery;
         let opened = MemoryBackend::open(&MemoryDisk::default(), START.wall, delivery.dedup_window, delivery.dedup_max);
@@ -110,6 +105,7 @@ impl Driver {
             now: START,
             listens_to: None,
             heard: Vec::with_capacity(1 << 20),
+            counters: own,
             out: Outbox::new(1),
             backend,
             writer: Writer::new(last),
@@ -213,8 +209,6 @@ impl Driver {
                     slices[..filled].iter().for_each(|slice| self.heard.extend_from_slice(slice));
                 }
                 self.calls.writes += 1;
-                self.calls.slices += filled as u64;
-                self.calls.bytes += count as u64;
                 self.endpoint.on_sent(id, count, false, self.now);
             }
         }
@@ -255,18 +249,15 @@ impl Driver {
         String::from_utf8_lossy(&self.heard).into_owned()
     }
 
+    /// Events that were handed to one subscriber each.
+    pub fn delivered(&self) -> u64 {
+        self.counters.value(Metric::EVENTS_DELIVERED)
+    }
+
     /// Lets time pass, for all parts.
     pub fn pass(&mut self, time: Duration) {
         self.now.mono = self.now.mono.after(time);
         self.now.wall = Wall(self.now.wall.0 + time.as_millis() as i64);
-    }
-
-    /// Deadlines that have come.
-    pub fn on_time(&mut self) {
-        self.endpoint.on_time(self.now);
-        if self.shard.poll_timeout().is_some_and(|at| at <= self.now.mono) {
-            self.shard.on_timeout(self.now, &mut self.out);
-        }
     }
 }
 
