@@ -12,7 +12,7 @@ SUITES := tests/conformance/suites.sh
 export CARGO
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check suite deps-test bench sim chaos powercut damage backlog docs fmt clean distclean
+.PHONY: help run build test check suite deps-test bench costs topics sim chaos powercut damage backlog docs fmt clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ deps-test: ## install what the test suites need and this machine lacks
 
 bench: build ## run the benchmarks; ARGS go to benches/run.py
 	python3 benches/run.py $(ARGS)
+
+costs: deps-test ## count what operations take, and compare; BLESS=1 adds the counts to the history
+	$(if $(BLESS),benches/costs.py --bless,@$(SUITES) costs)
+
+topics: deps-test ## measure what finding subscribers takes among 1 to 1,000,000
+	benches/costs.py --topics
 
 sim: ## run the simulation with SEEDS seeds (256)
 	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation --test delivery_simulation -- --nocapture

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes ready what the test suites need beyond Rust, and installs only what is missing.
 #
-# From Debian: python3, openssl, chromium, systemd, promtool; from PyPI into .test/venv; from npm into .test/node. What cannot
-# be installed is said, and the suite that wants it is skipped later. Nothing here fails but for want of Python.
+# From Debian: python3, openssl, chromium, systemd, promtool, valgrind, strace; from PyPI into .test/venv; from npm into
+# .test/node. What cannot be installed is said, and the suite that wants it is skipped later. Nothing here fails but for want
+# of Python.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/conformance
@@ -64,6 +65,8 @@ fi
 # -- tools of Debian's
 
 want systemd-analyze systemd
+want valgrind valgrind
+want strace strace
 # The package would start a monitoring server; only its tool is wanted.
 if ! command -v promtool >/dev/null && [ ! -x "$state/prometheus/usr/bin/promtool" ] && command -v apt-get >/dev/null; then
   say "fetching promtool"

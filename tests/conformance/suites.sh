@@ -4,7 +4,8 @@
 #   suites.sh [SUITE...]      all of them by default; `suites.sh --list` names them
 #
 # A suite passes if its exit code is 0. Its counts are read from what it prints: `N passed, N failed`, pytest's last line, or the
-# results of cargo. `skipped: why` on a line of its own says that it could not run here.
+# results of cargo. `skipped: why` on a line of its own says that it could not run here, `left out: why` that a part of it
+# could not.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/conformance
@@ -13,12 +14,13 @@ cargo=${CARGO:-cargo}
 python=$PWD/.test/venv/bin/python
 export HYDROGEN_BIN=${HYDROGEN_BIN:-$PWD/target/release/hydrogen} PYTHONDONTWRITEBYTECODE=1 CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
-all=(fmt clippy cargo build protocol autobahn http promtool systemd browser)
+all=(fmt clippy cargo build costs protocol autobahn http promtool systemd browser)
 
 suite_fmt() { $cargo fmt --all --check; }
 suite_clippy() { $cargo clippy --locked --all-targets -- -D warnings; }
 suite_cargo() { $cargo test --locked --no-fail-fast; }
 suite_build() { $cargo build --locked --release --bin hydrogen; }
+suite_costs() { $cargo test --locked --test costs -- --nocapture && benches/costs.py; }
 suite_protocol() { (cd $here && "$python" -m pytest); }
 suite_autobahn() { $here/autobahn.sh; }
 suite_http() {
@@ -67,6 +69,8 @@ for suite in "$@"; do
   if [ "$code" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
   passed=$((passed + good)) failed=$((failed + bad))
   table+=("$(printf '%-10s %5d passed, %d failed  (%d s)' "$suite" "$good" "$bad" "$SECONDS")")
+  # The harness of cargo may have begun the line.
+  while read -r why; do table+=("$(printf '%-10s %s' '' "$why")"); done < <(grep -oE '(^|\.\.\. )left out: .*' "$log" | sed 's/^\.\.\. //')
 done
 printf '\n== summary\n'
 printf '%s\n' "${table[@]}"

@@ -56,6 +56,11 @@ pub(super) struct Session {
     bucket: Bucket,
 }
 
+impl super::Hydrogen {
+    /// Bytes of the record of one session, what it points to not counted.
+    pub const SESSION_BYTES: usize = size_of::<Session>();
+}
+
 /// What a connection that resumes waits with.
 #[derive(Debug)]
 pub(super) struct Resuming {

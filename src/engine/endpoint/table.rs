@@ -30,6 +30,11 @@ impl Slot {
     }
 }
 
+impl super::Endpoint {
+    /// Bytes of the record of one connection, what the connection's queues and buffers hold not counted.
+    pub const SLOT_BYTES: usize = size_of::<Slot>();
+}
+
 #[derive(Debug)]
 struct Place {
     generation: u32,

@@ -20,6 +20,11 @@ struct Subscription {
     pattern: Pattern,
 }
 
+impl super::Topics {
+    /// Bytes of the record of one subscription, its place in the index not counted.
+    pub const SUBSCRIPTION_BYTES: usize = size_of::<Subscription>();
+}
+
 /// A subscription as the making of a fan-out list sees it. Ordered by its key, which is unique.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {

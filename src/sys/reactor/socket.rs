@@ -149,6 +149,11 @@ impl Socket {
     }
 }
 
+impl<P> super::Reactor<P> {
+    /// Bytes of the record of one socket, without a TLS session.
+    pub const SOCKET_BYTES: usize = size_of::<Socket>();
+}
+
 pub(super) fn read_stream(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, SocketFault> {
     loop {
         match stream.read(buffer) {
