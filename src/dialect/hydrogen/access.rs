@@ -69,7 +69,7 @@ impl Hydrogen {
     fn become_identity(&mut self, conn: ConnId, identity: Arc<Identity>, now: Now, out: &mut Outbox<Peer>) {
         let Some(session) = self.sessions.of_mut(conn) else { return };
         if session.identity.is_none() {
-            session.name = (&*identity.name).into();
+            session.name = identity.name.clone();
         }
         let mut lost: Vec<Pattern> = session
             .subscriptions

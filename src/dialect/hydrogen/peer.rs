@@ -216,7 +216,7 @@ pub enum Peer {
         /// The connection whose command waits.
         conn: ConnId,
         /// Whose signature it is.
-        identity: Box<str>,
+        identity: Arc<str>,
         /// The command's id.
         id: Box<str>,
         /// The command's timestamp.

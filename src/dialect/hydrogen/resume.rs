@@ -4,7 +4,7 @@
 //! A session has one holder. A second connection that resumes it takes it over: the first is
 //! closed with 4004. While a session is being resumed, its connection's messages wait.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
@@ -59,7 +59,7 @@ impl Hydrogen {
         let Resume { session: id, secret, seen } = resume;
         let ask = ResumeAsk { conn, worker, session: id, secret: hash_of(&secret), identity };
         session.resuming = Some(Box::new(Resuming { secret, seen, ticket }));
-        session.held.get_or_insert_with(VecDeque::new);
+        session.held.get_or_insert_default();
         out.peers.push((home_of_session(&ask.session, self.workers), Peer::Resume(Box::new(ask))));
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! that they keep their order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::session::Held;
 use super::{Hydrogen, Peer};
@@ -49,7 +50,7 @@ impl Hydrogen {
         let claim = Peer::Claim { conn, identity: identity.name.clone(), id: signed.id.into(), timestamp };
         out.peers.push((keeper, claim));
         if let Some(session) = self.sessions.of_mut(conn) {
-            session.held = Some(VecDeque::from([Held { text: text.into(), read_at }]));
+            session.held = Some(Box::new(VecDeque::from([Held { text: text.into(), read_at }])));
         }
         Ok(false)
     }
@@ -66,13 +67,13 @@ impl Hydrogen {
         if let Some(first) = held.pop_front() {
             self.go_on(conn, &first, result, now, out);
         }
-        self.take_held(conn, held, now, out);
+        self.take_held(conn, *held, now, out);
     }
 
     /// A session is restored, or is not: the messages that waited for that are taken.
     pub(super) fn release_held(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
         if let Some(held) = self.sessions.of_mut(conn).and_then(|session| session.held.take()) {
-            self.take_held(conn, held, now, out);
+            self.take_held(conn, *held, now, out);
         }
     }
 
@@ -109,7 +110,7 @@ pub struct Claim {
     /// The connection whose command waits.
     pub conn: ConnId,
     /// Whose signature it is.
-    pub identity: Box<str>,
+    pub identity: Arc<str>,
     /// The command's id.
     pub id: Box<str>,
     /// The command's timestamp.

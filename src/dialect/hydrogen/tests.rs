@@ -1,6 +1,5 @@
 //! One shard by itself: what becomes of sessions whose rights change, and of what they send.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -291,7 +290,7 @@ fn neither_binary_messages_nor_those_that_wait_escape_the_rate() {
     let mut scene = Scene::new(Some(MessageRate { per_second: 1.0, burst: 2.0 }));
     let identity = scene.identity(1);
     scene.open(0, Some(identity), 0);
-    scene.shard.sessions.of_mut(conn(0)).unwrap().held = Some(VecDeque::new());
+    scene.shard.sessions.of_mut(conn(0)).unwrap().held = Some(Box::default());
     scene.command(0, "system.ping", json!({}));
     scene.shard.on_binary(conn(0), scene.now.mono, scene.now, &mut scene.out);
     scene.command(0, "system.ping", json!({}));

@@ -184,7 +184,7 @@ impl BlockList {
     /// The block that keeps this peer out, if any does. Before the credential is known, there is
     /// no identity to ask for.
     pub fn is_blocked(&self, addr: Option<IpAddr>, identity: Option<&Identity>, now: Wall) -> Option<&Block> {
-        let by_name = identity.and_then(|identity| self.identities.get(&identity.name));
+        let by_name = identity.and_then(|identity| self.identities.get(&*identity.name));
         by_name.filter(|block| !block.is_over(now)).or_else(|| self.is_address_blocked(addr?, now))
     }
 

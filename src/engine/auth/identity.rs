@@ -1,5 +1,7 @@
 //! An identity: what a credential turned into, shared by all that act for it.
 
+use std::sync::Arc;
+
 use super::permission::Permissions;
 use super::signature::Signing;
 use super::token::{KeyId, SecretHash};
@@ -24,7 +26,7 @@ pub struct Identity {
     /// What vouches for it.
     pub source: Source,
     /// The name that durable subscriptions, blocks and logs know it by.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// What it may do.
     pub permissions: Permissions,
     /// From when on the credential is no longer good.
@@ -42,7 +44,7 @@ impl Identity {
     pub const ANONYMOUS_NAME: &str = "anonymous";
 
     /// An identity that something other than the key ring vouches for.
-    pub fn outside(name: impl Into<Box<str>>, permissions: Permissions, expires: Option<Wall>) -> Identity {
+    pub fn outside(name: impl Into<Arc<str>>, permissions: Permissions, expires: Option<Wall>) -> Identity {
         Identity { source: Source::Outside, name: name.into(), permissions, expires, signing: None, proof: None }
     }
 

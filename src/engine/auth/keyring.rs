@@ -94,7 +94,7 @@ impl KeyRing {
                 is_revoked: record.revoked.is_some(),
                 identity: Arc::new(Identity {
                     source: Source::Key(id),
-                    name: record.name,
+                    name: record.name.into(),
                     permissions: record.permissions,
                     expires: record.expires,
                     signing: record.signing,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::filter::{Filter, FilterId, FilterPool};
 use super::index::{Index, NodeId, SubId};
@@ -36,7 +37,8 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     table: Slab<Subscription>,
-    by_conn: FxHashMap<ConnId, Vec<(u32, SubId)>>,
+    /// By number; most connections have few.
+    by_conn: FxHashMap<ConnId, SmallVec<[(u32, SubId); 2]>>,
     index: Index,
     filters: FilterPool,
 }
@@ -147,7 +149,7 @@ impl Subscriptions {
     }
 
     fn numbers(&self, conn: ConnId) -> &[(u32, SubId)] {
-        self.by_conn.get(&conn).map_or(&[], Vec::as_slice)
+        self.by_conn.get(&conn).map_or(&[], SmallVec::as_slice)
     }
 
     fn at(&self, sub: SubId) -> &Subscription {
