@@ -9,6 +9,7 @@
 //! function that changes the state), or a private step of those.
 
 mod cx;
+mod deflate;
 mod http;
 mod settings;
 pub mod state;
@@ -149,6 +150,9 @@ impl Connection {
             self.ending = Some(reason);
             debug_assert_eq!(State::of_end(reason.end()), next, "{reason:?}");
             cx.counters.inc(Metric::closed(reason));
+            if self.deflate().is_some() {
+                cx.counters.inc(Metric::DEFLATE_CLOSED);
+            }
             self.timers.clear_all();
             self.outbound = Outbound::default();
         }
@@ -268,6 +272,7 @@ impl Connection {
             return;
         }
         let limits = cx.outbound_limits();
+        let event = self.form_of(event, policy.lane, cx);
         match self.outbound.push_event(event, policy, &limits) {
             Pushed::Queued => cx.counters.inc(Metric::EVENTS_DELIVERED),
             Pushed::Conflated => {

@@ -6,6 +6,7 @@ use crate::base::{Counters, Now};
 use crate::engine::auth::{Access, Throttle};
 use crate::engine::conn::{Cx, Gauge, Settings};
 use crate::engine::work::{Batch, Request};
+use crate::engine::ws::deflate::Zlib;
 
 /// The surroundings of every step.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Surroundings {
     pub gauge: Gauge,
     pub batches: Vec<Batch>,
     pub requests: Vec<Request>,
+    pub zlib: Zlib,
 }
 
 impl Surroundings {
@@ -31,6 +33,7 @@ impl Surroundings {
             requests: &mut self.requests,
             throttle: &mut self.throttle,
             gauge: &mut self.gauge,
+            zlib: &mut self.zlib,
         }
     }
 }

@@ -20,6 +20,7 @@ use super::conn::{Connection, Cx, Gauge, Settings, SocketFault, State};
 use super::outbound::Policy;
 use super::topic::Target;
 use super::work::{Batch, Item, Order, Request, worker_of};
+use super::ws::deflate::Zlib;
 use crate::base::{ConnId, Counters, DialectId, Metric, Mono, Now, ReactorId, Reason, WorkerId};
 use around::Surroundings;
 use table::{Slot, Table};
@@ -93,8 +94,9 @@ impl Endpoint {
         let workers = settings.workers.max(1);
         let batches = (0..workers).map(|_| Batch::default()).collect();
         let (gauge, requests) = (Gauge::default(), Vec::new());
+        let zlib = Zlib::new(settings.deflate.as_ref());
         Endpoint {
-            around: Surroundings { settings, access, counters, throttle, gauge, batches, requests },
+            around: Surroundings { settings, access, counters, throttle, gauge, batches, requests, zlib },
             table: Table::new(reactor),
             wakes: BinaryHeap::new(),
             dirty: Vec::new(),
