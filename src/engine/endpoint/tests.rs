@@ -2,6 +2,7 @@
 
 mod closing;
 mod credentials;
+mod deflate;
 mod draining;
 mod flow;
 mod handshake;

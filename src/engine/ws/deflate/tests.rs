@@ -85,8 +85,8 @@ fn what_is_no_whole_stream_is_refused() {
 #[test]
 fn a_bomb_is_cut_off_and_costs_little_more_than_the_limit() {
     let mut bomb = Vec::with_capacity(1 << 20);
-    compressor(9, 15).compress_vec(&vec![b' '; 64 << 20], &mut bomb, FlushCompress::Sync).unwrap();
-    assert!(bomb.len() < 70_000, "{}", bomb.len());
+    compressor(9, 15).compress_vec(&vec![b' '; 8 << 20], &mut bomb, FlushCompress::Sync).unwrap();
+    assert!(bomb.len() < 10_000, "{}", bomb.len());
     let mut inflater = Inflater::default();
     for max in [0, 1, 1000, 1 << 20] {
         assert_eq!(inflater.message(&bomb, None, max), Err(Violation::InflatedTooLarge));
