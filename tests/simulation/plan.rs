@@ -77,6 +77,7 @@ impl Plan {
             head: HeadLimits::default(),
             body_bytes_max: 64,
             frames: ws::Limits { frame_bytes_max: 2048, message_bytes_max: 4096, fragments_max: 6 },
+            deflate: None,
             in_flight_max: in_flight,
             outbound,
             outbound_total_max,

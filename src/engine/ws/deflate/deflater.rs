@@ -11,6 +11,9 @@ use crate::engine::ws::OpCode;
 /// Room for the longest header of a server frame: two bytes and a length of eight.
 const HEADER_ROOM: usize = 10;
 
+/// Room beyond what a payload can grow to: block headers, and the empty block at the end.
+const SLACK: usize = 256;
+
 /// Compresses frames, one after another, each with an empty history. One compressor for each
 /// [`Form`] is made when it is first wanted.
 #[derive(Debug)]
@@ -36,6 +39,11 @@ impl Deflater {
             made: [None, None],
             buffer: Vec::new(),
         }
+    }
+
+    /// Whether a compressor for this form is there.
+    pub fn is_ready(&self, form: Form) -> bool {
+        self.made[form as usize].is_some()
     }
 
     /// Bytes of payload of a frame that a server sends; `None` if it is no data frame that may be
@@ -65,8 +73,8 @@ impl Deflater {
         let compress = self.made[form as usize]
             .get_or_insert_with(|| Box::new(Compress::new_with_window_bits(level, false, bits)));
         compress.reset();
-        // What does not get smaller than the payload is sent plain: that bounds the room.
-        let room = HEADER_ROOM + payload.len() + TAIL.len();
+        // The fastest level makes nine bits of eight at worst, and the end takes a few more.
+        let room = HEADER_ROOM + payload.len() + payload.len() / 8 + SLACK;
         if self.buffer.len() < room {
             self.buffer.resize(room, 0);
         }
@@ -75,6 +83,11 @@ impl Deflater {
         let is_whole = matches!(status, Ok(Status::Ok))
             && compress.total_in() == payload.len() as u64
             && size < room - HEADER_ROOM;
+        if !is_whole {
+            // zlib-rs 0.6.8 does not reset where its pending output begins: what is left there would
+            // be in the way of the next messages.
+            self.made[form as usize] = None;
+        }
         let deflated = self.buffer[HEADER_ROOM..HEADER_ROOM + size].strip_suffix(&TAIL).filter(|_| is_whole);
         let opcode = OpCode::from(frame[0] & 0x0F);
         // RFC 7692 6.1: RSV1 says that the message is compressed.

@@ -13,6 +13,10 @@ const MAX: usize = 100_000;
 fn deflated(compress: &mut Compress, message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() * 2 + 1000);
     compress.compress_vec(message, &mut out, FlushCompress::Sync).unwrap();
+    if out.is_empty() {
+        // RFC 7692 7.2.3.6: a flush of nothing, right after another, gives nothing.
+        return vec![0x00];
+    }
     assert_eq!(out.split_off(out.len() - 4), TAIL);
     out
 }
@@ -115,18 +119,55 @@ fn frames_keep_their_opcode_and_small_or_random_ones_stay_plain() {
     assert_eq!((frame[0], inflated(&frame, 15)), (0xC1, text.clone()));
     let frame = deflater.compress(&encoder::binary(&text), Form::Wide).unwrap();
     assert_eq!((frame[0], inflated(&frame, 15)), (0xC2, text));
-    let mut state = 1u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    let noise: Vec<u8> = (0..5000).map(|_| next()).collect();
+    let noise = noise(5000, 1);
     for plain in
         [encoder::text(b""), encoder::text(b"x"), encoder::binary(&noise), encoder::ping(b"ping"), encoder::close(None)]
     {
         assert_eq!(deflater.compress(&plain, Form::Wide), None, "{:x?}", &plain[..2]);
     }
     assert_eq!(Deflater::payload(&encoder::ping(b"ping")), None);
+}
+
+/// Bytes that nothing can make smaller.
+fn noise(length: usize, seed: usize) -> Vec<u8> {
+    let mut state = seed as u64 | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn what_does_not_shrink_leaves_nothing_behind() {
+    // More of it than a compressor's pending output has room for.
+    for level in [1, 6, 9] {
+        let mut deflater = Deflater::new(level, 15);
+        for number in 0..600 {
+            let plain = encoder::binary(&noise(256 + number % 7, number));
+            assert_eq!(deflater.compress(&plain, Form::Wide), None, "level {level}, number {number}");
+        }
+        let plain = encoder::binary(&noise(300_000, 5));
+        assert_eq!(deflater.compress(&plain, Form::Wide), None);
+        assert!(deflater.is_ready(Form::Wide), "the same compressor goes on");
+        let frame = deflater.compress(&encoder::text(&prose(4000, 3)), Form::Wide).unwrap();
+        assert_eq!(inflated(&frame, 15), prose(4000, 3));
+    }
+}
+
+#[test]
+fn an_inflater_goes_on_after_whatever_it_refused() {
+    let mut inflater = Inflater::default();
+    let text = prose(5000, 11);
+    let whole = deflated(&mut compressor(6, 15), &text);
+    for number in 0..2000 {
+        let mut broken = whole.clone();
+        let at = number * 7919 % broken.len();
+        broken[at] ^= 1 << (number % 8);
+        broken.truncate(broken.len() - number % 3);
+        let _ = inflater.message(&broken, None, 4000 + number);
+        assert_eq!(inflater.message(&whole, None, MAX), Ok(&text[..]), "number {number}");
+    }
 }
 
 #[test]
