@@ -11,6 +11,7 @@
 mod cx;
 mod deflate;
 mod http;
+mod liveness;
 mod settings;
 pub mod state;
 mod timers;

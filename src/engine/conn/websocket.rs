@@ -1,4 +1,4 @@
-//! The WebSocket part of a connection: frames in, the close handshake, pings and idleness.
+//! The WebSocket part of a connection: frames in, and the close handshake.
 
 use std::borrow::Cow;
 
@@ -337,50 +337,6 @@ impl Connection {
         }
     }
 
-    /// Bytes of the peer wait in its socket, and are not read. Unless that is because it does not
-    /// read what it is sent, its silence says nothing.
-    pub fn on_held_back(&mut self, cx: &mut Cx<'_>) {
-        if reads_its_answers(&self.outbound, cx.settings) {
-            self.last_received = cx.now.mono;
-        }
-    }
-
-    pub(super) fn on_liveness(&mut self, cx: &mut Cx<'_>) {
-        let silent_since = self.last_received;
-        match self.state {
-            State::Connected => {
-                let due = silent_since.after(cx.settings.ping_interval);
-                if cx.now.mono < due {
-                    self.timers.set(TimerKind::Liveness, due);
-                    return;
-                }
-                cx.counters.inc(Metric::PINGS_OUT);
-                self.enter(Event::PingDue, cx);
-                // A ping that goes out late, after a stop of the process, has its time to be answered.
-                let answer_time = cx.settings.idle_timeout.saturating_sub(cx.settings.ping_interval);
-                self.timers.set(TimerKind::Liveness, cx.now.mono.after(answer_time));
-                self.push_control(ws::ping(b""), cx);
-            }
-            State::Heartbeat => {
-                let due = silent_since.after(cx.settings.idle_timeout);
-                if cx.now.mono < due {
-                    self.timers.set(TimerKind::Liveness, due);
-                    return;
-                }
-                self.enter(Event::IdleTimeout, cx);
-                self.close(Reason::Idle, "idle: nothing came for the idle timeout", cx);
-            }
-            State::Connecting
-            | State::Verifying
-            | State::Established
-            | State::Inactive
-            | State::Closing
-            | State::Failed
-            | State::Rejected
-            | State::Closed => {}
-        }
-    }
-
     /// The dialect that it speaks, once it is a WebSocket.
     pub fn dialect(&self) -> Option<DialectId> {
         match &self.phase {
@@ -400,7 +356,7 @@ fn drain_text(id: ConnId, cx: &Cx<'_>) -> String {
 }
 
 /// Whether few enough answers wait that the peer may ask for more.
-fn reads_its_answers(outbound: &Outbound, settings: &Settings) -> bool {
+pub(super) fn reads_its_answers(outbound: &Outbound, settings: &Settings) -> bool {
     outbound.control_frames() < settings.in_flight_max as usize
         && outbound.control_bytes() < settings.outbound.bytes_max
 }
