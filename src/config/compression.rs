@@ -59,7 +59,7 @@ impl Compression {
             "WindowBits",
             9..=15,
             15,
-            "How far back what is sent refers, in bits: 15 are 32 KiB. A client that asks for less gets 9.",
+            "How far back what is sent refers, in bits: 15 are 32 KiB. A client that asks for less is served with 9.",
         ));
         let client_context_takeover = r.flag(
             "ClientContextTakeover",

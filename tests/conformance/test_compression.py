@@ -49,7 +49,7 @@ def agreed(client):
         (f"{NAME}; client_max_window_bits", "client_no_context_takeover"),
         (f"{NAME}; client_max_window_bits=8", "client_no_context_takeover"),
         (f"{NAME}; server_max_window_bits=15", "client_no_context_takeover; server_max_window_bits=15"),
-        (f'{NAME}; server_max_window_bits="12"', "client_no_context_takeover; server_max_window_bits=9"),
+        (f'{NAME}; server_max_window_bits="12"', "client_no_context_takeover; server_max_window_bits=12"),
         (f"{NAME}; server_max_window_bits=8", None),
         (f"{NAME}; server_max_window_bits", None),
         (f"{NAME}; server_max_window_bits=16", None),

@@ -56,7 +56,7 @@ fn events_and_responses_are_compressed_for_those_who_offer_it(variant: Variant) 
     let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     assert_eq!(wide[0].upgraded.field("sec-websocket-extensions"), Some(agreed));
     let mut narrow = offering(&scene, "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12\r\n");
-    let named = format!("{agreed}; server_max_window_bits=9");
+    let named = format!("{agreed}; server_max_window_bits=12");
     assert_eq!(narrow.upgraded.field("sec-websocket-extensions"), Some(named.as_str()));
     let mut plain = scene.root();
     assert_eq!(plain.upgraded.field("sec-websocket-extensions"), None);

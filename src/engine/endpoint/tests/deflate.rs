@@ -93,7 +93,7 @@ fn an_offer_is_answered_where_compression_is_on() {
     let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     let mut on = scene(|_| {});
     assert_eq!(offering(&mut on, WIDE).1.as_deref(), Some(agreed));
-    let narrow = format!("{agreed}; server_max_window_bits=9");
+    let narrow = format!("{agreed}; server_max_window_bits=10");
     assert_eq!(offering(&mut on, NARROW).1, Some(narrow.clone()));
     let both = format!("permessage-deflate; x\r\nSec-WebSocket-Extensions: {NARROW}");
     assert_eq!(offering(&mut on, &both).1, Some(narrow), "the second offer, on a line of its own");

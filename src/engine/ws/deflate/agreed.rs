@@ -37,12 +37,12 @@ impl Kinds {
 pub struct Agreed {
     /// The form in which compressed messages go to it.
     pub form: Form,
-    /// The window of that form, if the answer is to name it.
+    /// The window that the answer names.
     pub(super) server_window_bits: Option<u8>,
     /// How much of what it said is kept, in bits of a window; `None` if it compresses each message
     /// by itself.
     pub kept_bits: Option<u8>,
-    /// Whether the answer names its window.
+    /// Whether the answer names what is kept.
     pub(super) names_client_window: bool,
 }
 

@@ -62,9 +62,10 @@ fn accept(settings: &Settings, offer: &Offer) -> Option<Agreed> {
     let (form, server_window_bits) = match offer.server_max_window_bits {
         // zlib makes no raw stream with so small a window.
         Some(asked) if asked < WINDOW_BITS_MIN => return None,
-        Some(asked) if asked < settings.window_bits => (Form::Narrow, Some(WINDOW_BITS_MIN)),
-        // RFC 7692 7.1.2.1: the answer to it names the same window or a smaller one.
-        Some(_) => (Form::Wide, Some(settings.window_bits)),
+        // RFC 7692 7.1.2.1: the answer names the same window or a smaller one, and some clients take
+        // the same alone.
+        Some(asked) if asked < settings.window_bits => (Form::Narrow, Some(asked)),
+        Some(asked) => (Form::Wide, Some(asked)),
         None => (Form::Wide, Some(settings.window_bits).filter(|bits| *bits < WINDOW_BITS_MAX)),
     };
     // A client that offers not to refer to earlier messages is taken at its word.
@@ -115,7 +116,7 @@ mod tests {
             ("permessage-deflate; client_max_window_bits=10", ""),
             ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", ""),
             ("permessage-deflate; server_max_window_bits=15", "; server_max_window_bits=15"),
-            ("permessage-deflate; server_max_window_bits=14", "; server_max_window_bits=9"),
+            ("permessage-deflate; server_max_window_bits=14", "; server_max_window_bits=14"),
             ("permessage-deflate; server_max_window_bits=9", "; server_max_window_bits=9"),
             ("x-webkit-deflate-frame, permessage-deflate", ""),
             ("permessage-deflate; server_max_window_bits=8, permessage-deflate", ""),
@@ -153,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_window_of_the_server_is_told_and_serves_who_asks_for_more() {
+    fn a_smaller_window_of_the_server_is_told_to_who_asks_for_none() {
         let settings = Settings { window_bits: 12, ..SETTINGS };
         for (offered, wanted) in [
             ("permessage-deflate", 12),
-            ("permessage-deflate; server_max_window_bits=13", 12),
+            ("permessage-deflate; server_max_window_bits=13", 13),
             ("permessage-deflate; server_max_window_bits=12", 12),
-            ("permessage-deflate; server_max_window_bits=11", 9),
+            ("permessage-deflate; server_max_window_bits=11", 11),
         ] {
             let wanted = format!("; client_no_context_takeover; server_max_window_bits={wanted}");
             assert_eq!(answer(&settings, offered), Some(wanted), "{offered}");
