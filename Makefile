@@ -71,7 +71,7 @@ fmt: ## format the Rust sources
 
 clean: ## remove what was built, and the reports
 	$(CARGO) clean
-	rm -rf .test/log .test/metrics .test/systemd .test/dashboard.png .test/autobahn/core .test/autobahn/limits
+	rm -rf .test/log .test/metrics .test/systemd .test/dashboard.png .test/autobahn/core .test/autobahn/limits .test/autobahn/compress*
 
 distclean: clean ## remove also what was installed for the tests
 	rm -rf .test

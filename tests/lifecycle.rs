@@ -111,6 +111,7 @@ impl Stage {
             head: HeadLimits::default(),
             body_bytes_max: 100,
             frames: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000, fragments_max: 4 },
+            deflate: None,
             in_flight_max: 4,
             outbound: OutboundLimits { bytes_max: 4000, frames_max: 50 },
             outbound_total_max: 1_000_000,
@@ -214,7 +215,7 @@ const INPUTS: &[(&str, Act)] = &[
     }),
     ("order: settle", |stage, id| stage.order(Order::Settle { conn: id, count: 0 })),
     ("order: broadcast", |stage, id| {
-        let event = EventFrame { frame: ws::encoder::text(b"x"), topic: "a.b".into(), low_priority: false };
+        let event = EventFrame::new(ws::encoder::text(b"x"), "a.b".into(), false);
         let targets = Arc::new([Target { conn: id, flags: TargetFlags::default() }]);
         stage.order(Order::Broadcast { event: Arc::new(event), targets, published_at: stage.now.mono });
     }),

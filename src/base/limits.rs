@@ -71,6 +71,14 @@ pub const FILTER_VALUES: usize = 256;
 /// Bytes of a filter in its canonical form. It is held as long as its subscription.
 pub const FILTER_BYTES: usize = 8 * 1024;
 
+/// Final blocks inside one compressed message. A sender makes one for a flush at most; each costs the
+/// receiver a new start.
+pub const FINAL_BLOCKS_PER_MESSAGE: usize = 1024;
+
+/// Bytes of messages of one compressing peer that are handed on before the rest of what it sent
+/// waits for its worker: a few bytes of its own may be many.
+pub const INFLATED_BYTES_PER_STEP: usize = 256 * 1024;
+
 /// Messages in one batch between a reactor and a worker.
 pub const BATCH_MESSAGES: usize = 1024;
 

@@ -89,7 +89,7 @@ pub const BAD_MESSAGES: &[&str] = &[
     "binary",
 ];
 
-/// Ways of breaking RFC 6455, each with its own name.
+/// Ways of breaking RFC 6455 and RFC 7692, each with its own name.
 pub const WS_VIOLATIONS: &[&str] = &[
     "unmasked",
     "reserved_bits",
@@ -106,8 +106,13 @@ pub const WS_VIOLATIONS: &[&str] = &[
     "invalid_utf8",
     "close_payload",
     "close_code",
+    "deflate_data",
+    "inflated_too_large",
     "data_after_close",
 ];
+
+/// Which way compressed messages went.
+pub const DIRECTIONS: &[&str] = &["received", "sent"];
 
 /// Ways in which an HTTP request is refused, each with its own name.
 pub const HTTP_REFUSALS: &[&str] = &[
@@ -182,7 +187,13 @@ families! {
     PINGS_IN: Counter "pings_received_total" ["": NONE] "WebSocket pings received.";
     PINGS_OUT: Counter "pings_sent_total" ["": NONE] "WebSocket pings sent.";
     ERRORS: Counter "errors_total" ["code": Code::NAMES] "Errors answered, by code.";
-    WS_VIOLATIONS: Counter "websocket_violations_total" ["violation": WS_VIOLATIONS] "Connections closed for breaking RFC 6455, by what they did.";
+    WS_VIOLATIONS: Counter "websocket_violations_total" ["violation": WS_VIOLATIONS] "Connections closed for breaking RFC 6455 or RFC 7692, by what they did.";
+    DEFLATE_OPENED: GaugeUp "compressed_connections" ["": NONE] "Open WebSocket connections that agreed on compression.";
+    DEFLATE_CLOSED: GaugeDown "" ["": NONE] "The down-counts of the gauge before.";
+    DEFLATE_MESSAGES: Counter "compressed_messages_total" ["direction": DIRECTIONS] "Messages that came compressed, or were queued compressed, by direction.";
+    DEFLATE_BYTES: Counter "compressed_message_bytes_total" ["direction": DIRECTIONS] "Bytes of those messages as they are compressed, by direction.";
+    DEFLATE_PLAIN_BYTES: Counter "compressed_message_plain_bytes_total" ["direction": DIRECTIONS] "Bytes of those messages as they are without compression, by direction.";
+    DEFLATE_RUNS: Counter "compressions_total" ["result": &["smaller", "larger"]] "Times that a message was compressed, by what came of it; one run serves all receivers on all threads.";
     HTTP_REQUESTS: Counter "http_requests_total" ["": NONE] "HTTP requests whose head was complete.";
     HTTP_REFUSALS: Counter "http_refusals_total" ["refusal": HTTP_REFUSALS] "HTTP requests refused, by cause.";
     AUTH_ACCEPTED: Counter "credentials_accepted_total" ["": NONE] "Credentials accepted.";

@@ -5,6 +5,7 @@
 //! at once, each with file, line, column and path. This ring reads the configuration file and the
 //! environment, and nothing else: it opens no other file that a key names, and starts nothing.
 
+mod compression;
 mod cross;
 mod delivery;
 mod env;
@@ -40,6 +41,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use compression::{CompressedKind, Compression};
 pub use delivery::Delivery;
 pub use http::Http;
 pub use logging::Logging;

@@ -49,6 +49,9 @@ fn table<'k>(page: &mut String, prefix: &str, keys: impl Iterator<Item = &'k Key
     page.push_str("\n| key | value | default | |\n|---|---|---|---|\n");
     for KeyDoc { path, value, default, doc } in keys {
         let name = path.strip_prefix(prefix).unwrap_or(path);
+        let is_section = value.is_empty();
+        let (value, default) =
+            if is_section { ("object, as below", "`{}`") } else { (value.as_str(), default.as_str()) };
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| `{name}` | {value} | {default} | {doc} |");
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::compression::Compression;
 use super::listen;
 use super::origins::{self, Origins};
 use super::protocols;
@@ -75,6 +76,8 @@ pub struct WebSocketServer {
     pub max_bad_messages: Option<u32>,
     /// Commands of one connection that wait for their answers.
     pub max_in_flight: usize,
+    /// How messages are compressed.
+    pub compression: Compression,
 }
 
 /// How the listener is secured.
@@ -203,6 +206,11 @@ impl WebSocketServer {
         );
         let max_in_flight =
             r.count("MaxInFlight", 1..=65_536, 256, "Commands of one connection that may wait for their answers.");
+        let compression = r.section(
+            "Compression",
+            "Compression of messages, for clients that offer `permessage-deflate` (RFC 7692).",
+            Compression::read,
+        );
         WebSocketServer {
             enabled: listen.enabled,
             port: listen.port,
@@ -232,6 +240,7 @@ impl WebSocketServer {
             max_depth,
             max_bad_messages,
             max_in_flight,
+            compression,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::engine::http::HeadLimits;
 use crate::engine::outbound::OutboundLimits;
 use crate::engine::topic::Bounds;
 use crate::engine::ws;
+use crate::engine::ws::deflate::{self, Kinds};
 
 /// The server's version, as `system.info` and the status tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,6 +46,7 @@ pub fn reactor_settings(config: &Config) -> Settings {
             message_bytes_max: server.max_message_size,
             fragments_max: u32::try_from(server.max_fragments).unwrap_or(u32::MAX),
         },
+        deflate: Some(&server.compression).filter(|compression| compression.enabled).map(deflate_settings),
         in_flight_max: u32::try_from(server.max_in_flight).unwrap_or(u32::MAX),
         outbound: OutboundLimits {
             bytes_max: config.outbound.max_bytes_per_connection,
@@ -52,6 +54,21 @@ pub fn reactor_settings(config: &Config) -> Settings {
         },
         outbound_total_max: config.outbound.max_bytes_total / reactors,
         reconnect_spread: config.shutdown.reconnect_spread,
+    }
+}
+
+fn deflate_settings(compression: &config::Compression) -> deflate::Settings {
+    let kinds = compression.messages.iter().map(|kind| match kind {
+        config::CompressedKind::Responses => Kinds::RESPONSES,
+        config::CompressedKind::Normal => Kinds::EVENTS,
+        config::CompressedKind::Bulk => Kinds::BULK,
+    });
+    deflate::Settings {
+        threshold: compression.threshold,
+        level: compression.level,
+        window_bits: compression.window_bits,
+        client_window_bits: compression.client_context_takeover.then_some(compression.client_window_bits),
+        kinds: kinds.fold(Kinds::default(), Kinds::with),
     }
 }
 

@@ -20,10 +20,14 @@ from harness import Server
 SETS = {
     "core": (["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"], 247),
     "limits": (["9.*"], 54),
+    # Of each text and each offer: small, large, and large in fragments.
+    "compressed": (["12.*.3", "12.*.7", "12.*.11", "13.*.3", "13.*.7", "13.*.11"], 36),
+    # All of that: it takes wstest long.
+    "compression": (["12.*", "13.*"], 216),
 }
 GOOD = {"OK", "INFORMATIONAL"}
 AGENT = "hydrogen"
-LIMIT_S = 600
+LIMIT_S = 3600
 
 MIB = 1024 * 1024
 # 16 MiB in one message, and one message in 65,536 fragments.
@@ -34,6 +38,7 @@ CONFIG = {
         "MaxMessageSize": 32 * MIB,
         "MaxFragments": 131072,
         "IdleTimeout": 300,
+        "Compression": {"Enabled": True, "Threshold": 0},
     },
     "Outbound": {"MaxBytesPerConnection": 128 * MIB, "MaxMessagesPerConnection": 1000000},
     "Logging": {"Level": "warn"},

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The Autobahn test suite against the server's echo: groups 1 to 7, 9 and 10.
+# The Autobahn test suite against the server's echo: groups 1 to 7, 9 and 10, and a part of 12 and 13.
 #
-#   autobahn.sh [SET...]          SETs: core limits (both by default)
+#   autobahn.sh [SET...]          SETs: core limits compressed (all by default), and compression: all of 12 and 13
 #   AUTOBAHN_URL=ws://… autobahn.sh   tries another echo server
 #
 # wstest wants CPython 2.7, which is looked for in pyenv's folder and on the path. Where there is none it says so, and skips.
@@ -39,5 +39,5 @@ if [ ! -x "$state/venv/bin/wstest" ]; then
     exit 0
   fi
 fi
-[ $# -gt 0 ] || set -- core limits
+[ $# -gt 0 ] || set -- core limits compressed
 exec "${PYTHON:-.test/venv/bin/python}" "$here/autobahn.py" "$state" "$@"

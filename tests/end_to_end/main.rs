@@ -9,6 +9,7 @@ mod harness;
 
 mod admin;
 mod commands;
+mod compression;
 mod credentials;
 mod drain;
 mod figures;

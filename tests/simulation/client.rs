@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
+use flate2::{Compress, Compression, FlushCompress};
 use hydrogen::engine::ws::client::masked_frame;
+use hydrogen::engine::ws::deflate::Inflater;
 use hydrogen::engine::ws::{Control, Data, Decoder, Flow, Incoming, Limits, OpCode, Role};
 use serde_json::Value;
 
@@ -37,6 +39,9 @@ pub struct Client {
     pub outbox: VecDeque<u8>,
     inbox: Vec<u8>,
     decoder: Decoder,
+    inflater: Inflater,
+    /// What compresses its messages, where that was agreed.
+    compress: Option<Box<Compress>>,
     /// It reads seldom.
     pub is_slow: bool,
     /// It answers no pings, and says nothing more.
@@ -70,6 +75,8 @@ impl Client {
             outbox: VecDeque::new(),
             inbox: Vec::new(),
             decoder: Decoder::new(Role::Client),
+            inflater: Inflater::default(),
+            compress: None,
             is_slow: false,
             is_silent: false,
             is_rude: false,
@@ -160,6 +167,10 @@ impl Client {
                 if !self.in_band {
                     book.name = book.claims;
                 }
+                if head.contains("permessage-deflate") {
+                    self.decoder = Decoder::with_deflate(Role::Client, None);
+                    self.compress = Some(Box::new(Compress::new(Compression::fast(), false)));
+                }
                 self.stage = Stage::Open;
                 let mut rest = self.inbox.split_off(end + 4);
                 self.inbox = Vec::new();
@@ -187,7 +198,7 @@ impl Client {
 
     fn take_frames(&mut self, bytes: &mut [u8], floor: &mut Floor<'_>) {
         let mut got = Vec::new();
-        let fed = self.decoder.feed(bytes, &LIMITS, &mut |incoming| {
+        let fed = self.decoder.feed_inflating(bytes, &LIMITS, Some(&mut self.inflater), &mut |incoming| {
             got.push(match incoming {
                 Incoming::Text(text) => Got::Text(text.to_owned()),
                 Incoming::Binary(_) => Got::Binary,
@@ -261,15 +272,30 @@ impl Client {
 
     /// One text message, in one frame or several, with pings between them.
     pub fn text(&mut self, text: &str, floor: &mut Floor<'_>) {
-        if !floor.dice.chance(10) || text.len() < 3 {
-            return self.frame(OpCode::Data(Data::Text), true, text.as_bytes(), floor);
+        let deflated = match &mut self.compress {
+            Some(compress) if floor.dice.chance(60) => Some(deflate(compress, text)),
+            Some(_) | None => None,
+        };
+        let payload = deflated.as_deref().unwrap_or(text.as_bytes());
+        let start = self.outbox.len();
+        if !floor.dice.chance(10) || payload.len() < 3 {
+            self.frame(OpCode::Data(Data::Text), true, payload, floor);
+            return self.mark(start, deflated.is_some());
         }
-        let cut = floor.dice.below(text.len());
-        self.frame(OpCode::Data(Data::Text), false, &text.as_bytes()[..cut], floor);
+        let cut = floor.dice.below(payload.len());
+        self.frame(OpCode::Data(Data::Text), false, &payload[..cut], floor);
+        self.mark(start, deflated.is_some());
         if floor.dice.chance(50) {
             self.ping(floor);
         }
-        self.frame(OpCode::Data(Data::Continue), true, &text.as_bytes()[cut..], floor);
+        self.frame(OpCode::Data(Data::Continue), true, &payload[cut..], floor);
+    }
+
+    /// Says of the frame that starts there that its message is compressed.
+    fn mark(&mut self, start: usize, is_compressed: bool) {
+        if is_compressed {
+            self.outbox[start] |= 0x40;
+        }
     }
 
     pub fn ping(&mut self, floor: &mut Floor<'_>) {
@@ -334,6 +360,13 @@ impl Client {
                 }
             }
         }
+        if floor.plan.settings.deflate.is_some() {
+            more.push_str(dice.pick(&[
+                "",
+                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n",
+                "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n",
+            ]));
+        }
         let nonce = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, dice.bytes::<16>());
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -341,4 +374,13 @@ impl Client {
         );
         self.outbox.extend(request.bytes());
     }
+}
+
+/// A message compressed by itself.
+fn deflate(compress: &mut Compress, text: &str) -> Vec<u8> {
+    compress.reset();
+    let mut out = Vec::with_capacity(text.len() * 2 + 100);
+    compress.compress_vec(text.as_bytes(), &mut out, FlushCompress::Sync).unwrap();
+    out.truncate(out.len() - 4);
+    out
 }

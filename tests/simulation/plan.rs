@@ -9,6 +9,7 @@ use hydrogen::engine::conn::{Origins, Settings};
 use hydrogen::engine::http::HeadLimits;
 use hydrogen::engine::outbound::OutboundLimits;
 use hydrogen::engine::ws;
+use hydrogen::engine::ws::deflate::Kinds;
 
 use crate::dice::Dice;
 
@@ -79,6 +80,7 @@ impl Plan {
             head: HeadLimits::default(),
             body_bytes_max: 64,
             frames: ws::Limits { frame_bytes_max: 2048, message_bytes_max: 4096, fragments_max: 6 },
+            deflate: deflate(dice),
             in_flight_max: in_flight,
             outbound,
             outbound_total_max,
@@ -137,4 +139,15 @@ impl Plan {
             lends: seed % 3 != 2,
         }
     }
+}
+
+/// Some of the servers compress.
+fn deflate(dice: &mut Dice) -> Option<ws::deflate::Settings> {
+    dice.chance(30).then(|| ws::deflate::Settings {
+        threshold: dice.pick(&[0, 64, 300]),
+        level: dice.between(1, 9) as u8,
+        window_bits: dice.between(9, 15) as u8,
+        client_window_bits: dice.chance(30).then_some(10),
+        kinds: Kinds::ALL,
+    })
 }

@@ -109,7 +109,7 @@ impl Hydrogen {
             && receivers > 0
         {
             count_out(&self.counters, kind::EVENT, frame, receivers);
-            let event = Arc::new(EventFrame { frame: frame.clone(), topic: name, low_priority: publish.low_priority });
+            let event = Arc::new(EventFrame::new(frame.clone(), name, publish.low_priority));
             for reactor in fan_out.reactors() {
                 let Some(orders) = out.orders.get_mut(usize::from(reactor.reactor().0)) else { continue };
                 for targets in [reactor.everyone(), reactor.selected()] {
@@ -150,7 +150,7 @@ impl Hydrogen {
                 continue;
             }
             count_out(&self.counters, kind::EVENT, &retained.event, 1);
-            let event = Arc::new(EventFrame { frame: retained.event.clone(), topic, low_priority: false });
+            let event = Arc::new(EventFrame::new(retained.event.clone(), topic, false));
             let targets: Arc<[Target]> = Arc::from([target]);
             orders.push(Order::Broadcast { event, targets, published_at: now.mono });
         }

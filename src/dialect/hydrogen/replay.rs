@@ -199,7 +199,7 @@ impl Hydrogen {
             let frame = frame_unacked(record);
             count_out(&self.counters, kind::EVENT, &frame, 1);
             self.counters.inc(Metric::EVENTS_REPLAYED);
-            let event = Arc::new(EventFrame { frame, topic: record.topic.clone(), low_priority: false });
+            let event = Arc::new(EventFrame::new(frame, record.topic.clone(), false));
             let order = Order::Broadcast { event, targets: targets.clone(), published_at: now.mono };
             out.order(replay.target.conn, order);
         }

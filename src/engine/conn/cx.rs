@@ -5,6 +5,7 @@ use crate::base::{ConnId, Counters, Now};
 use crate::engine::auth::{Access, Throttle};
 use crate::engine::outbound::OutboundLimits;
 use crate::engine::work::{Batch, Item, Request, worker_of};
+use crate::engine::ws::deflate::Zlib;
 
 /// What is counted over all connections of one reactor, and decides about each.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Cx<'a> {
     pub throttle: &'a mut Throttle,
     /// Sums over the connections.
     pub gauge: &'a mut Gauge,
+    /// What compresses and inflates messages.
+    pub zlib: &'a mut Zlib,
 }
 
 /// When the budget of all queues together is used up, each connection's own limit shrinks to this.

@@ -277,7 +277,10 @@ impl Connection {
         };
         self.push_answer(admission.answer);
         self.timers.clear(TimerKind::Handshake);
-        self.phase = Phase::WebSocket(WsPhase::new(admission.dialect));
+        self.phase = Phase::WebSocket(WsPhase::new(admission.dialect, admission.deflate));
+        if admission.deflate.is_some() {
+            cx.counters.inc(Metric::DEFLATE_OPENED);
+        }
         cx.gauge.websockets += 1;
         cx.counters.inc(Metric::DIALECT_OPENED.at(admission.dialect as usize));
         self.enter(Event::Allowed, cx);

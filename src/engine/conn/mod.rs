@@ -9,7 +9,9 @@
 //! function that changes the state), or a private step of those.
 
 mod cx;
+mod deflate;
 mod http;
+mod liveness;
 mod settings;
 pub mod state;
 mod timers;
@@ -17,6 +19,7 @@ mod verify;
 mod websocket;
 
 pub use cx::{Cx, Gauge};
+pub use deflate::Saved;
 pub use settings::{Origins, Settings};
 pub use state::{Event, State};
 pub use timers::{TimerKind, Timers};
@@ -149,6 +152,9 @@ impl Connection {
             self.ending = Some(reason);
             debug_assert_eq!(State::of_end(reason.end()), next, "{reason:?}");
             cx.counters.inc(Metric::closed(reason));
+            if self.deflate().is_some() {
+                cx.counters.inc(Metric::DEFLATE_CLOSED);
+            }
             self.timers.clear_all();
             self.outbound = Outbound::default();
         }
@@ -276,6 +282,7 @@ impl Connection {
             return;
         }
         let limits = cx.outbound_limits();
+        let event = self.form_of(event, policy.lane, cx);
         match self.outbound.push_event(event, policy, &limits) {
             Pushed::Queued => cx.counters.inc(Metric::EVENTS_DELIVERED),
             Pushed::Conflated => {

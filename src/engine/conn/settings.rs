@@ -54,6 +54,8 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// Bounds of frames and messages.
     pub frames: ws::Limits,
+    /// How messages are compressed for clients that offer it; `None` accepts no such offer.
+    pub deflate: Option<ws::deflate::Settings>,
     /// Messages of one connection that may be with its worker.
     pub in_flight_max: u32,
     /// Bounds of one connection's outbound queue.

@@ -10,6 +10,7 @@ use crate::engine::auth::{Identity, Permissions};
 use crate::engine::http::{
     Head, Presented, Refusal, ResumeClaim, Upgrade, check_upgrade, presented, resume_claim, write_switching,
 };
+use crate::engine::ws::deflate::{self, Agreed};
 
 impl Connection {
     /// A wrong credential came in band: the address is held to account as for one in a handshake.
@@ -33,6 +34,7 @@ pub(super) struct Admission {
     pub identity: Option<Arc<Identity>>,
     pub protocol: Option<Arc<str>>,
     pub resume: Option<Box<ResumeClaim>>,
+    pub deflate: Option<Agreed>,
 }
 
 /// When clients that meet a full or stopping server are asked to come back, in milliseconds.
@@ -65,10 +67,11 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
         }
         check_block(address, Some(identity), cx)?;
     }
+    let deflate = cx.settings.deflate.as_ref().and_then(|settings| deflate::choose(settings, &upgrade.extensions));
     let mut answer = Vec::with_capacity(192);
-    write_switching(&upgrade, protocol.as_deref(), None, &mut answer);
+    write_switching(&upgrade, protocol.as_deref(), deflate.map(|agreed| agreed.to_string()).as_deref(), &mut answer);
     let resume = resume_claim(head, cx.settings.query_key).map(Box::new);
-    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol, resume })))
+    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol, resume, deflate })))
 }
 
 fn everything_but_admin() -> Permissions {

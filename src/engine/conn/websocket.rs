@@ -1,11 +1,13 @@
-//! The WebSocket part of a connection: frames in, the close handshake, pings and idleness.
+//! The WebSocket part of a connection: frames in, and the close handshake.
 
 use std::borrow::Cow;
 
 use super::{Connection, Cx, Event, Phase, Settings, State, TimerKind};
+use crate::base::limits::INFLATED_BYTES_PER_STEP;
 use crate::base::{ConnId, DialectId, Metric, Reason};
 use crate::engine::outbound::Outbound;
 use crate::engine::work::Item;
+use crate::engine::ws::deflate::{Agreed, Form};
 use crate::engine::ws::{self, Decoder, Flow, Incoming, Role};
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -14,6 +16,8 @@ use bytes::{Buf, Bytes, BytesMut};
 pub(super) struct WsPhase {
     decoder: Decoder,
     dialect: DialectId,
+    /// The form in which compressed messages go to the peer, if compression was agreed.
+    pub(super) deflate: Option<Form>,
     /// Messages that the worker has and has not settled.
     in_flight: u32,
     /// Bytes read while the connection may not take more messages.
@@ -38,10 +42,15 @@ enum Parting {
 }
 
 impl WsPhase {
-    pub(super) fn new(dialect: DialectId) -> WsPhase {
+    pub(super) fn new(dialect: DialectId, deflate: Option<Agreed>) -> WsPhase {
+        let decoder = match deflate {
+            Some(agreed) => Decoder::with_deflate(Role::Server, agreed.kept_bits),
+            None => Decoder::new(Role::Server),
+        };
         WsPhase {
-            decoder: Decoder::new(Role::Server),
+            decoder,
             dialect,
+            deflate: deflate.map(|agreed| agreed.form),
             in_flight: 0,
             unread: BytesMut::new(),
             is_deaf: false,
@@ -95,33 +104,43 @@ impl Connection {
         let mut close = None;
         let (in_flight, outbound) = (&mut phase.in_flight, &mut self.outbound);
         let control_bytes_max = cx.control_bytes_max();
-        let consumed = phase.decoder.feed(input, &settings.frames, &mut |incoming| match incoming {
-            Incoming::Text(text) if !closing => {
-                let batch = cx.batch(id);
-                batch.texts.push_str(text);
-                batch.items.push(Item::Text { conn: id, dialect, len: text.len() as u32 });
-                *in_flight += 1;
-                flow(*in_flight < settings.in_flight_max)
-            }
-            Incoming::Binary(bytes) if !closing => {
-                let batch = cx.batch(id);
-                batch.bytes.extend_from_slice(bytes);
-                batch.items.push(Item::Binary { conn: id, dialect, len: bytes.len() as u32 });
-                *in_flight += 1;
-                flow(*in_flight < settings.in_flight_max)
-            }
-            Incoming::Ping(payload) if !closing => {
-                cx.counters.inc(Metric::PINGS_IN);
-                pongs_fit = outbound.push_control(ws::pong(payload), control_bytes_max);
-                flow(pongs_fit && reads_its_answers(outbound, settings))
-            }
-            Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,
-            Incoming::Close { code, reason } => {
-                // RFC 6455 5.5.1: the answer echoes the code that was received.
-                close = Some(ws::close(code.map(|code| (code, reason))));
-                Flow::Pause
-            }
-        });
+        // Nothing is inflated for a connection that is closing.
+        let mut inflater = phase.deflate.filter(|_| !closing).map(|_| std::mem::take(&mut cx.zlib.inflater));
+        let mut appetite = if inflater.is_some() { INFLATED_BYTES_PER_STEP } else { usize::MAX };
+        let mut hand_on = |len: usize| {
+            *in_flight += 1;
+            appetite = appetite.saturating_sub(len);
+            flow(*in_flight < settings.in_flight_max && appetite > 0)
+        };
+        let consumed =
+            phase.decoder.feed_inflating(input, &settings.frames, inflater.as_mut(), &mut |incoming| match incoming {
+                Incoming::Text(text) if !closing => {
+                    let batch = cx.batch(id);
+                    batch.texts.push_str(text);
+                    batch.items.push(Item::Text { conn: id, dialect, len: text.len() as u32 });
+                    hand_on(text.len())
+                }
+                Incoming::Binary(bytes) if !closing => {
+                    let batch = cx.batch(id);
+                    batch.bytes.extend_from_slice(bytes);
+                    batch.items.push(Item::Binary { conn: id, dialect, len: bytes.len() as u32 });
+                    hand_on(bytes.len())
+                }
+                Incoming::Ping(payload) if !closing => {
+                    cx.counters.inc(Metric::PINGS_IN);
+                    pongs_fit = outbound.push_control(ws::pong(payload), control_bytes_max);
+                    flow(pongs_fit && reads_its_answers(outbound, settings))
+                }
+                Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_) => Flow::Continue,
+                Incoming::Close { code, reason } => {
+                    // RFC 6455 5.5.1: the answer echoes the code that was received.
+                    close = Some(ws::close(code.map(|code| (code, reason))));
+                    Flow::Pause
+                }
+            });
+        if let Some(inflater) = inflater {
+            cx.put_back(inflater);
+        }
         match consumed {
             Err(violation) => {
                 self.on_violation(violation, cx);
@@ -153,6 +172,8 @@ impl Connection {
         }
         if phase.unread.is_empty()
             || phase.in_flight >= cx.settings.in_flight_max
+            // What a few bytes were inflated to is done with before there is more of it.
+            || (phase.deflate.is_some() && phase.in_flight > 0)
             || !reads_its_answers(&self.outbound, cx.settings)
         {
             return;
@@ -240,6 +261,7 @@ impl Connection {
     /// A response or notice from the worker.
     pub fn on_send(&mut self, frame: Bytes, cx: &mut Cx<'_>) {
         if self.is_websocket() && self.ending.is_none() {
+            let frame = self.form_of_response(frame, cx);
             self.push_control(frame, cx);
         }
     }
@@ -315,50 +337,6 @@ impl Connection {
         }
     }
 
-    /// Bytes of the peer wait in its socket, and are not read. Unless that is because it does not
-    /// read what it is sent, its silence says nothing.
-    pub fn on_held_back(&mut self, cx: &mut Cx<'_>) {
-        if reads_its_answers(&self.outbound, cx.settings) {
-            self.last_received = cx.now.mono;
-        }
-    }
-
-    pub(super) fn on_liveness(&mut self, cx: &mut Cx<'_>) {
-        let silent_since = self.last_received;
-        match self.state {
-            State::Connected => {
-                let due = silent_since.after(cx.settings.ping_interval);
-                if cx.now.mono < due {
-                    self.timers.set(TimerKind::Liveness, due);
-                    return;
-                }
-                cx.counters.inc(Metric::PINGS_OUT);
-                self.enter(Event::PingDue, cx);
-                // A ping that goes out late, after a stop of the process, has its time to be answered.
-                let answer_time = cx.settings.idle_timeout.saturating_sub(cx.settings.ping_interval);
-                self.timers.set(TimerKind::Liveness, cx.now.mono.after(answer_time));
-                self.push_control(ws::ping(b""), cx);
-            }
-            State::Heartbeat => {
-                let due = silent_since.after(cx.settings.idle_timeout);
-                if cx.now.mono < due {
-                    self.timers.set(TimerKind::Liveness, due);
-                    return;
-                }
-                self.enter(Event::IdleTimeout, cx);
-                self.close(Reason::Idle, "idle: nothing came for the idle timeout", cx);
-            }
-            State::Connecting
-            | State::Verifying
-            | State::Established
-            | State::Inactive
-            | State::Closing
-            | State::Failed
-            | State::Rejected
-            | State::Closed => {}
-        }
-    }
-
     /// The dialect that it speaks, once it is a WebSocket.
     pub fn dialect(&self) -> Option<DialectId> {
         match &self.phase {
@@ -378,7 +356,7 @@ fn drain_text(id: ConnId, cx: &Cx<'_>) -> String {
 }
 
 /// Whether few enough answers wait that the peer may ask for more.
-fn reads_its_answers(outbound: &Outbound, settings: &Settings) -> bool {
+pub(super) fn reads_its_answers(outbound: &Outbound, settings: &Settings) -> bool {
     outbound.control_frames() < settings.in_flight_max as usize
         && outbound.control_bytes() < settings.outbound.bytes_max
 }

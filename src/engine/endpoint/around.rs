@@ -7,6 +7,7 @@ use crate::engine::auth::{Access, Throttle};
 use crate::engine::conn::{Cx, Gauge, Settings};
 use crate::engine::outbound::Spare;
 use crate::engine::work::{Batch, Request};
+use crate::engine::ws::deflate::Zlib;
 
 /// The surroundings of every step.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct Surroundings {
     pub batches: Vec<Batch>,
     pub requests: Vec<Request>,
     pub spare: Spare,
+    pub zlib: Zlib,
 }
 
 impl Surroundings {
@@ -33,6 +35,7 @@ impl Surroundings {
             requests: &mut self.requests,
             throttle: &mut self.throttle,
             gauge: &mut self.gauge,
+            zlib: &mut self.zlib,
         }
     }
 }

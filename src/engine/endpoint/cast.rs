@@ -10,8 +10,10 @@ use std::sync::Arc;
 use super::Endpoint;
 use super::broadcast::Broadcast;
 use crate::base::{ConnId, Metric, Now};
-use crate::engine::outbound::EventFrame;
+use crate::engine::conn::Saved;
+use crate::engine::outbound::{EventFrame, Lane};
 use crate::engine::topic::Target;
+use crate::engine::ws::deflate::Form;
 
 /// Events that are put together.
 const EVENTS_MAX: usize = 64;
@@ -21,11 +23,13 @@ const BYTES_MAX: usize = 32 * 1024;
 /// Events, in order, and who gets all of them.
 #[derive(Debug)]
 pub struct Cast {
-    events: Vec<Arc<EventFrame>>,
+    plain: Run,
+    /// The same events as connections with compression get them, by form and lane; made when the first of
+    /// them is met.
+    compressed: [Option<Run>; 4],
+    /// Which of those the last step was for; `None` for the plain one.
+    current: Option<usize>,
     targets: Arc<[Target]>,
-    /// The frames, one after another, where there are several.
-    joined: Vec<u8>,
-    bytes: usize,
     next: usize,
     /// The next target was written to meanwhile.
     is_resumed: bool,
@@ -40,18 +44,21 @@ pub enum CastStep {
     Flush(ConnId),
 }
 
-impl Cast {
-    fn new(event: Arc<EventFrame>, targets: Arc<[Target]>) -> Cast {
-        let bytes = event.frame.len();
-        Cast { events: vec![event], targets, joined: Vec::new(), bytes, next: 0, is_resumed: false }
-    }
+/// Frames that are written as one.
+#[derive(Debug, Default)]
+struct Run {
+    events: Vec<Arc<EventFrame>>,
+    /// The frames, one after another, where there are several.
+    joined: Vec<u8>,
+    bytes: usize,
+    /// What of it is compressed.
+    saved: Saved,
+}
 
-    /// What goes out to each target.
-    pub fn bytes(&self) -> &[u8] {
-        match &*self.events {
-            [event] => &event.frame,
-            _ => &self.joined,
-        }
+impl Run {
+    fn push(&mut self, event: Arc<EventFrame>) {
+        self.bytes += event.frame.len();
+        self.events.push(event);
     }
 
     fn join(&mut self) {
@@ -63,8 +70,32 @@ impl Cast {
         }
     }
 
+    fn bytes(&self) -> &[u8] {
+        match &*self.events {
+            [event] => &event.frame,
+            _ => &self.joined,
+        }
+    }
+}
+
+impl Cast {
+    fn new(event: Arc<EventFrame>, targets: Arc<[Target]>) -> Cast {
+        let mut plain = Run::default();
+        plain.push(event);
+        Cast { plain, compressed: Default::default(), current: None, targets, next: 0, is_resumed: false }
+    }
+
+    /// What goes out to the connection of the last step.
+    pub fn bytes(&self) -> &[u8] {
+        self.run().bytes()
+    }
+
+    fn run(&self) -> &Run {
+        self.current.and_then(|index| self.compressed[index].as_ref()).unwrap_or(&self.plain)
+    }
+
     fn into_broadcasts(self) -> impl Iterator<Item = Broadcast> {
-        self.events.into_iter().map(move |event| Broadcast::new(event, self.targets.clone()))
+        self.plain.events.into_iter().map(move |event| Broadcast::new(event, self.targets.clone()))
     }
 }
 
@@ -80,12 +111,11 @@ impl Endpoint {
         match &mut self.cast {
             None => self.cast = Some(Cast::new(event, targets)),
             Some(cast)
-                if cast.events.len() < frames_max
-                    && cast.bytes + event.frame.len() <= bytes_max
+                if cast.plain.events.len() < frames_max
+                    && cast.plain.bytes + event.frame.len() <= bytes_max
                     && (Arc::ptr_eq(&cast.targets, &targets) || cast.targets == targets) =>
             {
-                cast.bytes += event.frame.len();
-                cast.events.push(event);
+                cast.plain.push(event);
             }
             Some(_) => {
                 self.is_mixed = true;
@@ -107,25 +137,27 @@ impl Endpoint {
     pub fn poll_cast(&mut self) -> Option<Cast> {
         self.is_mixed = false;
         let mut cast = self.cast.take()?;
-        cast.join();
+        cast.plain.join();
         Some(cast)
     }
 
     /// Whom a cast goes to next, and how; `None` when it has gone to all.
     pub fn next_of(&mut self, cast: &mut Cast, now: Now) -> Option<CastStep> {
         let limits = self.around.settings.outbound;
-        while let Some(target) = cast.targets.get(cast.next) {
+        while let Some(target) = cast.targets.get(cast.next).copied() {
             let conn = target.conn;
             if self.table.is_straight(conn) {
+                cast.current =
+                    self.table.form(conn).map(|form| self.compress(conn, form, target.flags.lane(), cast, now));
                 cast.next += 1;
                 return Some(CastStep::Send(conn));
             }
             let may_stop = !std::mem::take(&mut cast.is_resumed);
-            if may_stop && self.table.get(conn).is_some_and(|conn| conn.is_pressed(cast.bytes, &limits)) {
+            if may_stop && self.table.get(conn).is_some_and(|conn| conn.is_pressed(cast.plain.bytes, &limits)) {
                 cast.is_resumed = true;
                 return Some(CastStep::Flush(conn));
             }
-            self.queue(conn, target, cast, now);
+            self.queue(conn, &target, cast, now);
             cast.next += 1;
         }
         None
@@ -133,10 +165,14 @@ impl Endpoint {
 
     /// So much of a cast went out to a connection; `blocked` if its socket took less than offered.
     pub fn on_cast(&mut self, id: ConnId, cast: &Cast, count: usize, blocked: bool, now: Now) {
-        if count == cast.bytes && !blocked {
+        let run = cast.run();
+        if count == run.bytes && !blocked {
             let counters = &self.around.counters;
-            counters.add(Metric::EVENTS_DELIVERED, cast.events.len() as u64);
+            counters.add(Metric::EVENTS_DELIVERED, run.events.len() as u64);
             counters.add(Metric::BYTES_OUT, count as u64);
+            if cast.current.is_some() {
+                run.saved.count(counters);
+            }
             return;
         }
         // It was the last one handed out.
@@ -146,8 +182,29 @@ impl Endpoint {
         }
     }
 
+    /// Makes the form of the events that goes to a connection, unless it is made; says where it is.
+    fn compress(&mut self, id: ConnId, form: Form, lane: Lane, cast: &mut Cast, now: Now) -> usize {
+        let index = 2 * form as usize + usize::from(lane == Lane::Bulk);
+        if cast.compressed[index].is_none()
+            && let Some(conn) = self.table.get(id)
+        {
+            let mut run = Run::default();
+            let mut cx = self.around.cx(now);
+            for event in &cast.plain.events {
+                let compressed = conn.compressed(event, lane, &mut cx);
+                if let Some(compressed) = compressed {
+                    run.saved.add(&event.frame, &compressed.frame);
+                }
+                run.push(compressed.unwrap_or(event).clone());
+            }
+            run.join();
+            cast.compressed[index] = Some(run);
+        }
+        index
+    }
+
     fn queue(&mut self, id: ConnId, target: &Target, cast: &Cast, now: Now) {
-        for event in &cast.events {
+        for event in &cast.plain.events {
             self.push_event(id, event, target.policy(), now);
         }
     }

@@ -21,6 +21,7 @@ use super::auth::{Access, Throttle};
 use super::conn::{Connection, Cx, Gauge, Settings, SocketFault};
 use super::outbound::Spare;
 use super::work::{Batch, Item, Order, Request, worker_of};
+use super::ws::deflate::Zlib;
 use crate::base::{ConnId, Counters, DialectId, Metric, Mono, Now, ReactorId, Reason, WorkerId};
 use around::Surroundings;
 use broadcast::Broadcast;
@@ -94,6 +95,7 @@ impl Endpoint {
         let workers = settings.workers.max(1);
         let batches = (0..workers).map(|_| Batch::default()).collect();
         let (gauge, requests) = (Gauge::default(), Vec::new());
+        let zlib = Zlib::new(settings.deflate.as_ref());
         Endpoint {
             around: Surroundings {
                 settings,
@@ -104,6 +106,7 @@ impl Endpoint {
                 batches,
                 requests,
                 spare: Spare::default(),
+                zlib,
             },
             table: Table::new(reactor),
             wakes: BinaryHeap::new(),

@@ -2,6 +2,7 @@
 
 use crate::base::{ConnId, Mono, ReactorId};
 use crate::engine::conn::Connection;
+use crate::engine::ws::deflate::Form;
 
 /// One connection and what the endpoint remembers of it.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ struct Place {
     generation: u32,
     /// What [`Connection::takes_straight`] says, so that a broadcast need not look at the connection.
     is_straight: bool,
+    /// The form in which compressed messages go to it.
+    form: Option<Form>,
     slot: Option<Box<Slot>>,
 }
 
@@ -68,7 +71,7 @@ impl Table {
     /// The id of the next connection; its place is taken by [`Table::fill`].
     pub(super) fn reserve(&mut self) -> ConnId {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, is_straight: false, slot: None });
+            self.places.push(Place { generation: 0, is_straight: false, form: None, slot: None });
             self.places.len() - 1
         });
         ConnId::new(self.reactor, place, self.places[place].generation)
@@ -96,10 +99,17 @@ impl Table {
         is_straight
     }
 
+    /// The form in which compressed messages go to a connection that is there.
+    pub(super) fn form(&self, id: ConnId) -> Option<Form> {
+        self.places.get(id.slot()).and_then(|place| place.form)
+    }
+
     /// Takes note of what a step has changed: to be called after each.
     pub(super) fn stepped(&mut self, id: ConnId) {
         if let Some(place) = self.places.get_mut(id.slot()) {
-            place.is_straight = place.slot.as_ref().is_some_and(|slot| slot.conn.takes_straight());
+            let conn = place.slot.as_ref().map(|slot| &slot.conn);
+            place.is_straight = conn.is_some_and(Connection::takes_straight);
+            place.form = conn.and_then(Connection::deflate);
         }
     }
 

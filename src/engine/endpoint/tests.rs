@@ -3,6 +3,7 @@
 mod cast;
 mod closing;
 mod credentials;
+mod deflate;
 mod draining;
 mod flow;
 mod handshake;

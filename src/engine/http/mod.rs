@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod body;
 pub mod credential;
+pub mod extension;
 pub mod framing;
 pub mod head;
 pub mod headers;
@@ -21,6 +22,7 @@ pub mod upgrade;
 pub use answer::{Answer, CONTINUE, write_switching};
 pub use body::BodyDecoder;
 pub use credential::{Presented, presented};
+pub use extension::Extension;
 pub use framing::BodyLength;
 pub use head::{Head, HeadEnd, HeadLimits, find_end, parse_head};
 pub use headers::Headers;

@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tungstenite::handshake::derive_accept_key;
 
+use super::extension::{BadExtension, Extension, parse_extensions};
 use super::framing::BodyLength;
 use super::head::Head;
-use super::headers::{is_token, trim};
+use super::headers::is_token;
 use super::method::{Method, Version};
 use super::refusal::Refusal;
 use crate::base::Secret;
@@ -20,9 +21,6 @@ pub const KEY_PROTOCOL: &str = "key.";
 /// Subprotocols that one request may offer, credentials included.
 pub const PROTOCOLS: usize = 32;
 
-/// Extensions that one request may offer.
-pub const EXTENSIONS: usize = 16;
-
 /// A handshake that is as RFC 6455 has it. Nothing is accepted yet.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
@@ -32,8 +30,8 @@ pub struct Upgrade {
     pub protocols: Vec<String>,
     /// Credentials offered as subprotocols `key.<token>`: the tokens.
     pub keys: Vec<Secret>,
-    /// Offered extensions with their parameters, one each, in order, as they were written.
-    pub extensions: Vec<String>,
+    /// Offered extensions, in order.
+    pub extensions: Vec<Extension>,
     /// The page that asks, if a browser does.
     pub origin: Option<String>,
 }
@@ -105,23 +103,11 @@ fn protocols(head: &Head) -> Result<(Vec<String>, Vec<Secret>), Refusal> {
     Ok((protocols, keys))
 }
 
-/// RFC 6455 9.1: a comma list whose parameters may be quoted strings.
-fn extensions(head: &Head) -> Result<Vec<String>, Refusal> {
+/// RFC 6455 9.1: over as many lines as the client likes; what breaks the grammar fails the handshake.
+fn extensions(head: &Head) -> Result<Vec<Extension>, Refusal> {
     let mut extensions = Vec::new();
     for line in head.headers.all("sec-websocket-extensions") {
-        let (mut is_quoted, mut is_escaped) = (false, false);
-        let is_comma = |b: &u8| {
-            let is_comma = *b == b',' && !is_quoted;
-            is_quoted ^= *b == b'"' && !is_escaped;
-            is_escaped = *b == b'\\' && is_quoted && !is_escaped;
-            is_comma
-        };
-        for extension in line.split(is_comma).map(trim).filter(|extension| !extension.is_empty()) {
-            if extensions.len() == EXTENSIONS {
-                return Err(Refusal::BadUpgrade("more than 16 extensions are offered"));
-            }
-            extensions.push(text(extension)?);
-        }
+        parse_extensions(line, &mut extensions).map_err(|BadExtension(why)| Refusal::BadUpgrade(why))?;
     }
     Ok(extensions)
 }

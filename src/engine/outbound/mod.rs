@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::ws::deflate::{Form, Forms};
 use queues::Queues;
 
 pub use spare::Spare;
@@ -64,6 +65,25 @@ pub struct EventFrame {
     pub topic: Arc<str>,
     /// Whether it is dropped before others when there is no room.
     pub low_priority: bool,
+    /// The same event with a compressed frame: what waits for a connection holds the bytes that go
+    /// to it, and no others.
+    compressed: Forms<Arc<EventFrame>>,
+}
+
+impl EventFrame {
+    /// An event in its plain form.
+    pub fn new(frame: Bytes, topic: Arc<str>, low_priority: bool) -> EventFrame {
+        EventFrame { frame, topic, low_priority, compressed: Forms::default() }
+    }
+
+    /// The same event with a compressed frame. `compress` makes it if nobody else did; `None` if it
+    /// would not be smaller.
+    pub fn compressed(&self, form: Form, compress: impl FnOnce(&[u8]) -> Option<Bytes>) -> Option<&Arc<EventFrame>> {
+        self.compressed.of(form, || {
+            let frame = compress(&self.frame)?;
+            Some(Arc::new(EventFrame::new(frame, self.topic.clone(), self.low_priority)))
+        })
+    }
 }
 
 /// Bounds of the events in one connection's queue.

@@ -9,7 +9,7 @@ use super::*;
 const LIMITS: OutboundLimits = OutboundLimits { bytes_max: 100, frames_max: 16 };
 
 fn event(topic: &str, text: &str) -> Arc<EventFrame> {
-    Arc::new(EventFrame { frame: Bytes::copy_from_slice(text.as_bytes()), topic: topic.into(), low_priority: false })
+    Arc::new(EventFrame::new(Bytes::copy_from_slice(text.as_bytes()), topic.into(), false))
 }
 
 fn policy(lane: Lane, overflow: Overflow, conflate: bool) -> Policy {
@@ -87,7 +87,7 @@ fn low_priority_is_dropped_first() {
     let drop = policy(Lane::Events, Overflow::DropOldest, false);
     let mut out = Outbound::default();
     out.push_event(&event("a.b", "e1"), drop, &limits);
-    let low = Arc::new(EventFrame { frame: Bytes::from_static(b"l2"), topic: "a.b".into(), low_priority: true });
+    let low = Arc::new(EventFrame::new(Bytes::from_static(b"l2"), "a.b".into(), true));
     out.push_event(&low, drop, &limits);
     out.push_event(&event("a.b", "e3"), drop, &limits);
     assert_eq!(out.push_event(&event("a.b", "e4"), drop, &limits), Pushed::Dropped(1));
@@ -190,7 +190,7 @@ proptest! {
                 1 | 2 => sent.push_str(&write(&mut out, size * 3)),
                 _ => {
                     let topic = ["a.b", "a.c", "a.d"][topic].into();
-                    let event = Arc::new(EventFrame { frame: Bytes::from(text), topic, low_priority });
+                    let event = Arc::new(EventFrame::new(Bytes::from(text), topic, low_priority));
                     let lane = if bulk { Lane::Bulk } else { Lane::Events };
                     let overflow = if drop { Overflow::DropOldest } else { Overflow::Disconnect };
                     let before = out.frames();

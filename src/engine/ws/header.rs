@@ -44,6 +44,8 @@ pub(super) struct Frame {
     pub mask: [u8; 4],
     pub kind: Kind,
     pub is_final: bool,
+    /// It begins a compressed message.
+    pub is_deflated: bool,
 }
 
 /// The message that is under way when a header arrives.
@@ -61,9 +63,10 @@ pub(super) fn parse(
     role: Role,
     open: Option<Open>,
     limits: &Limits,
+    may_deflate: bool,
 ) -> Result<Option<(Frame, usize)>, Violation> {
     let [first, second, ..] = *bytes else { return Ok(None) };
-    let kind = check_start(first, second, role, open)?;
+    let kind = check_start(first, second, role, open, may_deflate)?;
     let mut cursor = Cursor::new(bytes);
     // An opcode is all that it refuses, and that was checked.
     let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::ReservedOpcode)?;
@@ -83,19 +86,24 @@ pub(super) fn parse(
         Kind::Control(_) => {}
     }
     let mask = header.mask.unwrap_or_default();
-    Ok(Some((Frame { left: length, mask, kind, is_final: header.is_final }, size)))
+    let frame = Frame { left: length, mask, kind, is_final: header.is_final, is_deflated: header.rsv1 };
+    Ok(Some((frame, size)))
 }
 
 /// What the first two bytes give away.
-fn check_start(first: u8, second: u8, role: Role, open: Option<Open>) -> Result<Kind, Violation> {
+fn check_start(first: u8, second: u8, role: Role, open: Option<Open>, may_deflate: bool) -> Result<Kind, Violation> {
     let is_final = first & 0x80 != 0;
     let is_masked = second & 0x80 != 0;
     // RFC 6455, 5.1: a server refuses frames without a mask, a client refuses those with one.
     if is_masked != (role == Role::Server) {
         return Err(Violation::Unmasked);
     }
-    // RFC 6455, 5.2: reserved bits are 0 unless an extension gives them a meaning. There is none.
-    if first & 0x70 != 0 {
+    // RFC 7692, 6: RSV1 on the first frame of a message says that it is compressed; control frames and
+    // continuations never have it.
+    let begins_message = matches!(first & 0x0F, 1 | 2);
+    let meaningful = if may_deflate && begins_message { 0x40 } else { 0 };
+    // RFC 6455, 5.2: reserved bits are 0 unless an extension gives them a meaning.
+    if first & 0x70 & !meaningful != 0 {
         return Err(Violation::ReservedBits);
     }
     let kind = match (OpCode::from(first & 0x0F), open) {

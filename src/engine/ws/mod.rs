@@ -8,6 +8,7 @@
 pub mod client;
 mod close;
 pub mod decoder;
+pub mod deflate;
 pub mod encoder;
 mod header;
 mod mask;

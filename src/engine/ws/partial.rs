@@ -22,7 +22,7 @@ impl Partial {
     pub fn held_bytes(&self) -> usize {
         let body = self.message.as_ref().map_or(0, |message| match &message.body {
             Body::Text { text, .. } => text.capacity(),
-            Body::Binary(bytes) => bytes.capacity(),
+            Body::Binary(bytes) | Body::Deflated { bytes, .. } => bytes.capacity(),
         });
         size_of::<Partial>() + body + self.control.capacity()
     }
@@ -35,17 +35,33 @@ pub(super) struct Message {
     pub fragments: u32,
 }
 
+/// A message that is whole.
+pub(super) enum Complete<'a> {
+    Plain(Incoming<'a>),
+    /// What it is, and its bytes as they came.
+    Deflated(DataKind, &'a [u8]),
+}
+
 /// Text is kept as a `String`, so that it is checked once, while it grows.
 #[derive(Debug)]
 enum Body {
-    Text { text: String, utf8: Utf8 },
+    Text {
+        text: String,
+        utf8: Utf8,
+    },
     Binary(Vec<u8>),
+    /// As it came: it is inflated when it is whole.
+    Deflated {
+        kind: DataKind,
+        bytes: Vec<u8>,
+    },
 }
 
 impl Message {
     /// A message whose first frame is under way.
-    pub fn new(kind: DataKind) -> Message {
+    pub fn new(kind: DataKind, is_deflated: bool) -> Message {
         let body = match kind {
+            kind if is_deflated => Body::Deflated { kind, bytes: Vec::new() },
             DataKind::Text => Body::Text { text: String::new(), utf8: Utf8::default() },
             DataKind::Binary => Body::Binary(Vec::new()),
         };
@@ -65,7 +81,7 @@ impl Message {
                 }
                 utf8.feed(chunk, &mut |part| text.push_str(part)).map_err(|NotUtf8| Violation::InvalidUtf8)
             }
-            Body::Binary(bytes) => {
+            Body::Binary(bytes) | Body::Deflated { bytes, .. } => {
                 if length > bytes.capacity() {
                     bytes.reserve_exact(grown(bytes.capacity(), length, most) - bytes.len());
                 }
@@ -76,12 +92,13 @@ impl Message {
     }
 
     /// The message, now that its last byte is there.
-    pub fn complete(&self) -> Result<Incoming<'_>, Violation> {
+    pub fn complete(&self) -> Result<Complete<'_>, Violation> {
         match &self.body {
-            Body::Text { text, utf8 } if utf8.is_complete() => Ok(Incoming::Text(text)),
+            Body::Text { text, utf8 } if utf8.is_complete() => Ok(Complete::Plain(Incoming::Text(text))),
             // RFC 6455, 8.1: a text that ends amid a character is not UTF-8.
             Body::Text { .. } => Err(Violation::InvalidUtf8),
-            Body::Binary(bytes) => Ok(Incoming::Binary(bytes)),
+            Body::Binary(bytes) => Ok(Complete::Plain(Incoming::Binary(bytes))),
+            Body::Deflated { kind, bytes } => Ok(Complete::Deflated(*kind, bytes)),
         }
     }
 
@@ -90,6 +107,7 @@ impl Message {
         let kind = match &self.body {
             Body::Text { .. } => DataKind::Text,
             Body::Binary(_) => DataKind::Binary,
+            Body::Deflated { kind, .. } => *kind,
         };
         Open { kind, bytes: self.len(), fragments: self.fragments }
     }
@@ -97,7 +115,7 @@ impl Message {
     fn len(&self) -> usize {
         match &self.body {
             Body::Text { text, utf8 } => text.len() + utf8.carried(),
-            Body::Binary(bytes) => bytes.len(),
+            Body::Binary(bytes) | Body::Deflated { bytes, .. } => bytes.len(),
         }
     }
 }

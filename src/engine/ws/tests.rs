@@ -1,5 +1,6 @@
 //! The decoder's tests: what it delivers, what it refuses and when, and what it holds.
 
+mod deflated;
 mod holding;
 mod refusing;
 mod splitting;

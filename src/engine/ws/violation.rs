@@ -1,4 +1,4 @@
-//! The ways of breaking RFC 6455, each with its name in the metrics, its close code and a text
+//! The ways of breaking RFC 6455 and RFC 7692, each with its name in the metrics, its close code and a text
 //! for the close frame.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::base::{Metric, Reason};
 
 macro_rules! violations {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $reason:ident, $text:literal;)*) => {
-        /// What a peer did against RFC 6455 or over a limit. The connection ends with it.
+        /// What a peer did against RFC 6455 or RFC 7692, or over a limit. The connection ends with it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Violation { $($(#[$doc])* $variant,)* }
 
@@ -36,7 +36,8 @@ macro_rules! violations {
 violations! {
     /// A client's frame without a mask, or a server's with one.
     Unmasked = "unmasked", ProtocolError, "frames are masked by the client, and by nobody else";
-    /// A reserved bit, and no extension that gives it a meaning.
+    /// A reserved bit that has no meaning here: RSV1 has one on the first frame of a message, if
+    /// compression was agreed.
     ReservedBits = "reserved_bits", ProtocolError, "a reserved bit is set";
     /// An opcode without a meaning.
     ReservedOpcode = "reserved_opcode", ProtocolError, "reserved opcode";
@@ -64,6 +65,10 @@ violations! {
     ClosePayload = "close_payload", ProtocolError, "close frame with a payload of one byte";
     /// A close code that must not be sent.
     CloseCode = "close_code", ProtocolError, "close code that must not be sent";
+    /// Compressed bytes that are no whole deflate stream (RFC 7692).
+    DeflateData = "deflate_data", ProtocolError, "compressed message cannot be inflated";
+    /// A compressed message over the limit once it is inflated.
+    InflatedTooLarge = "inflated_too_large", MessageTooLarge, "compressed message too large";
     /// Frames after a close frame. The decoder discards them; others may count them.
     DataAfterClose = "data_after_close", ProtocolError, "data after the close frame";
 }

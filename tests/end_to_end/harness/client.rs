@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::time::Instant;
 
 use hydrogen::engine::ws::client::masked_frame;
+use hydrogen::engine::ws::deflate::Inflater;
 use hydrogen::engine::ws::{Control, Data, Decoder, Flow, Incoming, Limits, OpCode, Role};
 use serde_json::{Value, json};
 use tungstenite::handshake::client::generate_key;
@@ -27,6 +28,7 @@ pub type End = (Option<u16>, String);
 pub struct Client {
     stream: Stream,
     decoder: Decoder,
+    inflater: Inflater,
     inbox: VecDeque<Value>,
     end: Option<End>,
     sent: u64,
@@ -62,9 +64,14 @@ impl Client {
             return Err(answer);
         }
         assert_eq!(answer.field("sec-websocket-accept"), Some(derive_accept_key(key.as_bytes()).as_str()));
+        let decoder = match answer.field("sec-websocket-extensions") {
+            Some(_) => Decoder::with_deflate(Role::Client, None),
+            None => Decoder::new(Role::Client),
+        };
         let mut client = Client {
             stream,
-            decoder: Decoder::new(Role::Client),
+            decoder,
+            inflater: Inflater::default(),
             inbox: VecDeque::new(),
             end: None,
             sent: 0,
@@ -80,6 +87,11 @@ impl Client {
         let mut frame = Vec::new();
         masked_frame(OpCode::Data(Data::Text), true, text.as_bytes(), MASK, &mut frame);
         self.stream.write_all(&frame).unwrap();
+    }
+
+    /// Sends bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
     }
 
     /// Sends several text messages in one write.
@@ -233,9 +245,9 @@ impl Client {
     }
 
     fn take_in(&mut self, bytes: &mut [u8]) {
-        let Client { decoder, inbox, end, .. } = self;
+        let Client { decoder, inflater, inbox, end, .. } = self;
         decoder
-            .feed(bytes, &LIMITS, &mut |incoming| {
+            .feed_inflating(bytes, &LIMITS, Some(inflater), &mut |incoming| {
                 match incoming {
                     Incoming::Text(text) => inbox.push_back(serde_json::from_str(text).unwrap()),
                     Incoming::Close { code, reason } => *end = Some((code, reason.to_owned())),

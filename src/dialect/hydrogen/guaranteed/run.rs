@@ -50,7 +50,7 @@ impl Hydrogen {
         self.counters.add(Metric::CONSUMER_SENT, targets.len() as u64);
         let frame = entry.frame.get_or_init(|| frame_event(record, 1)).clone();
         count_out(&self.counters, kind::EVENT, &frame, targets.len());
-        let event = Arc::new(EventFrame { frame, topic: record.topic.clone(), low_priority: false });
+        let event = Arc::new(EventFrame::new(frame, record.topic.clone(), false));
         let published_at = published_at(record, now);
         for of_reactor in targets.chunk_by(|one, other| one.conn.reactor() == other.conn.reactor()) {
             let reactor = usize::from(of_reactor[0].conn.reactor().0);
@@ -109,7 +109,7 @@ impl Hydrogen {
             self.counters.inc(Metric::EVENTS_REDELIVERED);
         }
         count_out(&self.counters, kind::EVENT, &frame, 1);
-        let event = Arc::new(EventFrame { frame, topic: record.topic.clone(), low_priority: false });
+        let event = Arc::new(EventFrame::new(frame, record.topic.clone(), false));
         let targets: Arc<[Target]> = Arc::from([target]);
         let published_at = if attempt > 1 { now.mono } else { published_at(record, now) };
         out.order(target.conn, Order::Broadcast { event, targets, published_at });

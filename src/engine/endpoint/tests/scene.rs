@@ -44,6 +44,7 @@ pub fn settings() -> Settings {
         head: HeadLimits { bytes: 2048, headers: 16 },
         body_bytes_max: 100,
         frames: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 2000, fragments_max: 8 },
+        deflate: None,
         in_flight_max: 3,
         outbound: OutboundLimits { bytes_max: 4000, frames_max: 50 },
         outbound_total_max: 1_000_000,
@@ -200,7 +201,7 @@ impl Scene {
     }
 
     pub fn event_as(&self, ids: &[ConnId], topic: &str, text: &str, flags: TargetFlags) -> Order {
-        let event = EventFrame { frame: ws::encoder::text(text.as_bytes()), topic: topic.into(), low_priority: false };
+        let event = EventFrame::new(ws::encoder::text(text.as_bytes()), topic.into(), false);
         let targets: Vec<Target> = ids.iter().map(|conn| Target { conn: *conn, flags }).collect();
         Order::Broadcast { event: Arc::new(event), targets: targets.into(), published_at: self.now.mono }
     }

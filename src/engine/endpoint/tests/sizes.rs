@@ -9,8 +9,9 @@ use crate::engine::endpoint::table::Slot;
 fn a_connection_is_small() {
     let (connection, slot) = (size_of::<Connection>(), size_of::<Slot>());
     println!("Connection {connection} bytes, Slot {slot} bytes");
-    assert!(connection <= 192, "{connection}");
-    assert!(slot <= 208, "{slot}");
+    assert!(connection <= 200, "{connection}");
+    // With its own eight bytes the allocator makes 224 of it, as it does of 208.
+    assert!(slot <= 216, "{slot}");
 }
 
 #[test]

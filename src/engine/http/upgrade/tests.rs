@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::http::extension::EXTENSIONS;
 use crate::engine::http::{HeadLimits, parse_head};
 
 const GOOD: &[&str] = &[
@@ -42,7 +43,7 @@ fn lists_span_lines_and_case_does_not_matter() {
             "Upgrade: h2c, WebSocket",
             "Sec-WebSocket-Protocol: hydrogen,,key.t0ken",
             "Sec-WebSocket-Protocol: relay",
-            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; a=\"b,\\\"c\"",
+            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; a=\"b\\-c\"",
             "Sec-WebSocket-Extensions: y",
         ],
     )
@@ -51,7 +52,15 @@ fn lists_span_lines_and_case_does_not_matter() {
     assert_eq!(upgrade.protocols, ["hydrogen", "relay"]);
     assert_eq!(upgrade.keys.iter().map(Secret::expose).collect::<Vec<_>>(), ["t0ken"]);
     assert!(!format!("{upgrade:?}").contains("t0ken"));
-    assert_eq!(upgrade.extensions, ["permessage-deflate; client_max_window_bits", "x; a=\"b,\\\"c\"", "y"]);
+    let param = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+    let extension =
+        |name: &str, params: &[(String, Option<String>)]| Extension { name: name.into(), params: params.into() };
+    let wanted = [
+        extension("permessage-deflate", &[param("client_max_window_bits", None)]),
+        extension("x", &[param("a", Some("b-c"))]),
+        extension("y", &[]),
+    ];
+    assert_eq!(upgrade.extensions, wanted);
 }
 
 #[test]
@@ -84,6 +93,8 @@ fn handshakes_that_break_the_rfc_are_refused() {
         ("-", "Sec-WebSocket-Protocol: a b"),
         ("-", "Sec-WebSocket-Protocol: key.a/b"),
         ("-", "Sec-WebSocket-Protocol: caf\u{e9}"),
+        ("-", "Sec-WebSocket-Extensions: a;"),
+        ("-", "Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: a b"),
         ("-", "Origin: http://a\r\nOrigin: http://a"),
     ] {
         let with = if with.is_empty() { vec![] } else { vec![with] };
