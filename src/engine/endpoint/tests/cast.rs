@@ -124,8 +124,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+type Frames = Vec<Vec<u8>>;
+
 /// Frames of the server, as they are.
-fn raw_frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+fn raw_frames(mut bytes: &[u8]) -> Frames {
     let mut frames = Vec::new();
     while let [_, size, ..] = bytes {
         let end = match size {
@@ -141,7 +143,7 @@ fn raw_frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// Carries the steps out, and returns what each connection saw: its events, and its responses. Two of them
 /// get compressed events.
-fn play(steps: &[Step], straight: bool) -> Vec<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+fn play(steps: &[Step], straight: bool) -> Vec<(Frames, Frames)> {
     let mut scene = super::deflate::scene(|_| ());
     let mut ids = vec![scene.connected(), scene.connected()];
     ids.push(super::deflate::offering(&mut scene, super::deflate::WIDE).0);
