@@ -16,6 +16,8 @@ pub struct Reading {
     pub rss_kib: u64,
     /// Resident memory of their own.
     pub anon_kib: u64,
+    /// The most resident memory that they ever had.
+    pub peak_rss_kib: u64,
 }
 
 /// CPU time between two readings, in seconds.
@@ -48,6 +50,7 @@ impl Reading {
         let status = process.status()?;
         self.rss_kib += status.vmrss.unwrap_or(0);
         self.anon_kib += status.rssanon.unwrap_or(0);
+        self.peak_rss_kib += status.vmhwm.unwrap_or(0);
         for task in process.tasks()?.flatten() {
             if let Ok(schedule) = task.schedstat() {
                 self.threads_ns.insert(task.tid, schedule.sum_exec_runtime);
