@@ -48,7 +48,7 @@ SERVERS = ("hydrogen,hydrogen-2x2,floor,floor-merged,tungstenite,libwebsockets,s
 LARGE = "--backlog 64 --warmup 2 -d 5"
 
 # So much that the deaf fill the kernel's buffer, of 4 MiB, and then the server's within the run.
-DEAF = "fanout -c 1000 -s 8192 --rate 80 --warmup 1 -d 14"
+DEAF = "fanout -c 1000 -s 8192 --rate 50 --warmup 1 -d 16"
 
 # The first word is the mode that the server is started in. It begins with the scenario; the rest are
 # arguments of `hydrogen bench`.
