@@ -12,7 +12,7 @@ SUITES := tests/conformance/suites.sh
 export CARGO
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check suite deps-test bench costs topics sim chaos powercut damage backlog docs fmt clean distclean
+.PHONY: help run build test check suite deps-test bench bench-plots costs topics sim chaos powercut damage backlog docs fmt clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ suite: deps-test ## run single suites, as in: make suite S="build protocol"
 deps-test: ## install what the test suites need and this machine lacks
 	@tests/conformance/deps.sh
 
-bench: build ## run the benchmarks; ARGS go to benches/run.py
+bench: build ## run the benchmarks against their targets; ARGS go to benches/run.py
 	python3 benches/run.py $(ARGS)
+
+bench-plots: build ## measure how costs grow, and draw docs/plots; ARGS go to benches/plots.py
+	python3 benches/plots.py $(ARGS)
 
 costs: deps-test ## count what operations take, and compare; BLESS=1 adds the counts to the history
 	$(if $(BLESS),benches/costs.py --bless,@$(SUITES) costs)

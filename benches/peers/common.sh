@@ -1,13 +1,14 @@
 # Shared by the scripts here, one for each server to measure. Each takes
 #   install            fetch or build what the server needs
 #   version            what is measured; fails if it is not installed
-#   modes              what it can do: echo fanout guaranteed rpc idle
+#   modes              what it can do: echo fanout guaranteed rpc idle connect; fanout-topics
+#                      where it knows topics; with TLS or compression idle-tls connect-tls fanout-deflate
 #   start MODE PORT    start it on 127.0.0.1:PORT and print its process ids, comma-separated
 #   args MODE PORT     the arguments of `hydrogen bench` that go with it
 #   stop MODE PORT     stop what start has started, and remove what it has stored
 # and defines: MODES, peer_install, peer_version, peer_args MODE PORT, and
 # peer_command MODE PORT DIR, which prepares DIR and sets the array `command`. What a server stores
-# goes to DIR/data, which is empty then.
+# goes to DIR/data, which is empty then. One of several processes also defines peer_pids PID.
 
 set -euo pipefail
 
@@ -16,12 +17,30 @@ ROOT=$(cd "$HERE/../.." && pwd)
 STATE=${HYDROGEN_PEERS_DIR:-$ROOT/target/peers}
 NAME=$(basename "$0" .sh)
 
+# The processes whose time is measured, for the one that was started.
+peer_pids() { echo "$1"; }
+
 apt_install() {
     if [ "$(id -u)" != 0 ]; then
         echo "$NAME: install the package $1 (as root: apt-get install $1)" >&2
         return 1
     fi
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# A certificate for 127.0.0.1 that signs itself, as DIR/cert.pem and DIR/key.pem.
+self_signed() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$1/key.pem" -out "$1/cert.pem" 2>"$1/openssl.log"
+}
+
+# The --url of a WebSocket server for MODE and PORT, with what goes with it.
+url_of() {
+    case $1 in
+        *-tls) echo "--url wss://127.0.0.1:$2/ --insecure" ;;
+        *-deflate) echo "--url ws://127.0.0.1:$2/ --deflate" ;;
+        *) echo "--url ws://127.0.0.1:$2/" ;;
+    esac
 }
 
 is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -45,7 +64,7 @@ start() {
     for _ in $(seq 100); do
         if ! kill -0 "$pid" 2>/dev/null; then break; fi
         if is_open "$port"; then
-            echo "$pid"
+            peer_pids "$pid"
             return 0
         fi
         sleep 0.05

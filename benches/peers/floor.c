@@ -1,6 +1,6 @@
 /* The floor under every server's cost: what the kernel takes for the same reads and writes.
  *
- *   floor echo PORT     writes back each frame that it reads (idle is the same)
+ *   floor echo PORT     writes back each frame that it reads (idle and connect are the same)
  *   floor fanout PORT   writes each frame to all other connections, one write for each
  *   floor merged PORT   the same, but frames that came in one read go out in one write
  *
@@ -127,7 +127,7 @@ static void on_connections(int listener) {
 
 int main(int argc, char **argv) {
     if (argc != 3) {
-        fprintf(stderr, "usage: floor echo|idle|fanout|merged PORT\n");
+        fprintf(stderr, "usage: floor echo|idle|connect|fanout|merged PORT\n");
         return 2;
     }
     mode = strcmp(argv[1], "fanout") == 0 ? FANOUT : strcmp(argv[1], "merged") == 0 ? MERGED : ECHO_BACK;

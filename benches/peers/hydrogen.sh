@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
-# hydrogen as it was built, with a key and a configuration made for the run.
-# HYDROGEN names another binary than target/release/hydrogen.
+# hydrogen as it was built, with a key and a configuration made for the run; `-tls` modes with a
+# certificate that signs itself. HYDROGEN names another binary than target/release/hydrogen.
 source "$(dirname "$0")/common.sh"
-MODES="rpc fanout guaranteed idle"
+MODES=${HYDROGEN_MODES:-rpc fanout guaranteed idle connect fanout-topics idle-tls connect-tls fanout-deflate}
 HYDROGEN=${HYDROGEN:-$ROOT/target/release/hydrogen}
 peer_install() { cargo build --release --manifest-path "$ROOT/Cargo.toml"; }
-peer_version() { [ -x "$HYDROGEN" ] && "$HYDROGEN" --version; }
+peer_version() {
+    [ -x "$HYDROGEN" ] && echo "$("$HYDROGEN" --version), reactors: ${REACTORS:-1}, workers: ${WORKERS:-1}"
+}
 peer_command() {
-    hydrogen_configuration "$2" "$3" >"$3/hydrogen.conf"
+    case $1 in *-tls) self_signed "$3" ;; esac
+    hydrogen_configuration "$1" "$2" "$3" >"$3/hydrogen.conf"
     "$HYDROGEN" key create bench --permit admin --config "$3/hydrogen.conf" >"$3/key"
     command=("$HYDROGEN" serve --config "$3/hydrogen.conf")
 }
-# All that a run needs of the configuration, for PORT and DIR.
+# All that a run needs of the configuration, for MODE, PORT and DIR.
 hydrogen_configuration() {
+    local more=""
+    case $1 in
+        *-tls) more=", \"SecureMode\": \"tls\", \"CertificatePath\": \"$3/cert.pem\", \"KeyPath\": \"$3/key.pem\"" ;;
+        *-deflate) more=', "Compression": {"Enabled": true}' ;;
+    esac
     cat <<CONF
 {
-  "DataDir": "$2/data",
-  "WebSocketServer": {"Port": $1, "MaxConnections": 100000, "ThreadPoolSize": ${WORKERS:-1}, "IoThreads": ${REACTORS:-1}}
+  "DataDir": "$3/data",
+  "WebSocketServer": {
+    "Port": $2, "MaxConnections": 100000, "ThreadPoolSize": ${WORKERS:-1}, "IoThreads": ${REACTORS:-1}$more
+  }
 }
 CONF
 }
-peer_args() { echo "--protocol hydrogen --url ws://127.0.0.1:$2/ --key $(cat "$STATE/$NAME-$1-$2/key")"; }
+peer_args() { echo "--protocol hydrogen $(url_of "$1" "$2") --key $(cat "$STATE/$NAME-$1-$2/key")"; }
 main "$@"

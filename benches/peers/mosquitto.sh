@@ -4,7 +4,7 @@
 # with persistence, which saves its database every half hour and when it ends. mosquitto-ws.sh has it
 # over WebSocket.
 source "$(dirname "$0")/common.sh"
-MODES=${MOSQUITTO_MODES:-fanout guaranteed idle}
+MODES=${MOSQUITTO_MODES:-fanout fanout-topics guaranteed idle connect}
 GUARANTEED_OVER=${MOSQUITTO_GUARANTEED_OVER:-mqtt}
 peer_install() { command -v mosquitto >/dev/null || apt_install mosquitto; }
 peer_version() { dpkg-query -W -f "mosquitto \${Version}, QoS 0; guaranteed: QoS 1, listener $GUARANTEED_OVER, lasting sessions, answered before anything is on disk\n" mosquitto; }

@@ -2,7 +2,7 @@
 # nats-server: core subjects over TCP, and JetStream on files for `guaranteed`. It has no WebSocket
 # frames to write, and takes as many CPUs as there are.
 source "$(dirname "$0")/common.sh"
-MODES="fanout guaranteed idle"
+MODES="fanout fanout-topics guaranteed idle connect"
 peer_install() { command -v nats-server >/dev/null || apt_install nats-server; }
 peer_version() {
     local sync="answered before a sync, since this version has no sync_interval"

@@ -1,5 +1,5 @@
-// usage: node node-ws.js echo|fanout|idle PORT
-// echo and idle send back what comes; fanout sends it to all other connections, unparsed.
+// usage: node node-ws.js echo|fanout|idle|connect PORT
+// All but fanout send back what comes; fanout sends it to all other connections, unparsed.
 const { WebSocketServer, WebSocket } = require('ws');
 
 const [mode, port] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Node with the npm package ws; the server is node-ws.js.
 source "$(dirname "$0")/common.sh"
-MODES="echo fanout idle"
+MODES="echo fanout idle connect"
 export NODE_PATH=$STATE/node_modules
 peer_install() { mkdir -p "$STATE" && npm install --silent --no-save --prefix "$STATE" ws@8; }
 peer_version() { echo "Node $(node --version), ws $(node -p 'require("ws/package.json").version')"; }

@@ -1,11 +1,13 @@
-//! The command line of `hydrogen bench`, and its check.
+//! The command line of `hydrogen bench`.
+
+mod check;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::error::BenchError;
 use super::frame::Masking;
-use super::stamp::Payload;
 
+/// Topics of one subscriber at most: hydrogen takes no more in one command.
+pub const TOPICS_EACH_MAX: usize = 256;
 /// Publications in flight at most. Slots for them are kept for twice as many.
 pub const WINDOW_MAX: usize = 4096;
 /// Publishers at most. Every subscriber keeps account of each.
@@ -26,18 +28,29 @@ pub enum ScenarioKind {
     Guaranteed,
     /// -c connections are opened and held; pings show that they live
     Idle,
+    /// -c connections at a time are opened, got ready and closed, again and again
+    Connect,
+}
+
+/// What payloads are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Body {
+    /// One sentence, again and again
+    Text,
+    /// JSON objects with names, numbers and truth values: what compression is made for
+    Records,
 }
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolKind {
-    /// hydrogen-protocol, with --key (fanout, guaranteed, rpc, idle)
+    /// hydrogen-protocol, with --key (fanout, guaranteed, rpc, idle, connect)
     Hydrogen,
-    /// Plain text messages; for fanout the server sends each to all other connections (echo, fanout, idle)
+    /// Plain text messages; for fanout the server sends each to all other connections (echo, fanout, idle, connect)
     Raw,
-    /// MQTT 3.1.1 over WebSocket or, with --url tcp://…, TCP; QoS 0, and QoS 1 for guaranteed (fanout, guaranteed, idle)
+    /// MQTT 3.1.1 over WebSocket or, with --url tcp://…, TCP; QoS 0, and QoS 1 for guaranteed (fanout, guaranteed, idle, connect)
     Mqtt,
-    /// The NATS client protocol over TCP: --url tcp://…; JetStream for guaranteed (fanout, guaranteed, idle)
+    /// The NATS client protocol over TCP: --url tcp://…; JetStream for guaranteed (fanout, guaranteed, idle, connect)
     Nats,
 }
 
@@ -59,6 +72,7 @@ impl ScenarioKind {
             ScenarioKind::Fanout => "fanout",
             ScenarioKind::Guaranteed => "guaranteed",
             ScenarioKind::Idle => "idle",
+            ScenarioKind::Connect => "connect",
         }
     }
 }
@@ -74,11 +88,27 @@ impl ProtocolKind {
         }
     }
 
+    /// What stands between a topic's levels.
+    pub fn separator(self) -> char {
+        match self {
+            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Nats => '.',
+            ProtocolKind::Mqtt => '/',
+        }
+    }
+
+    /// What stands for any one level in a pattern.
+    pub fn any_level(self) -> char {
+        match self {
+            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Nats => '*',
+            ProtocolKind::Mqtt => '+',
+        }
+    }
+
     fn can(self, scenario: ScenarioKind) -> bool {
         match scenario {
             ScenarioKind::Echo => self == ProtocolKind::Raw,
             ScenarioKind::Rpc => self == ProtocolKind::Hydrogen,
-            ScenarioKind::Fanout | ScenarioKind::Idle => true,
+            ScenarioKind::Fanout | ScenarioKind::Idle | ScenarioKind::Connect => true,
             ScenarioKind::Guaranteed => self != ProtocolKind::Raw,
         }
     }
@@ -89,6 +119,7 @@ Examples:
   hydrogen bench fanout -c 500
   hydrogen bench rpc --url ws://127.0.0.1:8080/ -p 16 --server-pid \"$(pidof -s hydrogen)\"
   hydrogen bench idle -c 10000 -d 30 --json
+  hydrogen bench idle -c 10000 --subscribe --url wss://127.0.0.1:8443/ --insecure
   hydrogen bench fanout --protocol nats --url tcp://127.0.0.1:4222
   hydrogen bench guaranteed --publishers 64 -p 16 -c 1000 -s 256
 
@@ -96,7 +127,7 @@ What the figures mean (more in docs/performance.md):
   server CPU     user and system time of --server-pid by messages: the main figure, since it
                  depends little on how busy the machine is
   messages/s     echoes, responses, deliveries or pongs received while measuring; for guaranteed,
-                 publications answered
+                 publications answered; for connect, connections opened
   latency        from sending, or with --rate from when it was due, to receipt
   to the last    from publishing to receipt by the last subscriber
   accepted       from publishing to the server's response to the publisher
@@ -113,7 +144,7 @@ pub struct Args {
     /// What is done to the server
     #[arg(value_enum)]
     pub scenario: ScenarioKind,
-    /// The server: ws://HOST:PORT/PATH, or tcp://HOST:PORT for nats and mqtt
+    /// The server: ws://HOST:PORT/PATH or wss://…, or tcp://HOST:PORT for nats and mqtt
     #[arg(long, env = "HYDROGEN_URL", default_value = "ws://127.0.0.1:8080/")]
     pub url: String,
     /// What is spoken; raw for echo, else hydrogen
@@ -122,6 +153,18 @@ pub struct Args {
     /// Key for hydrogen's Authorization header. Other users of this machine can see it here
     #[arg(long, env = "HYDROGEN_KEY", hide_env_values = true)]
     pub key: Option<String>,
+    /// Certificates, in PEM, that wss:// trusts instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<std::path::PathBuf>,
+    /// wss:// takes any certificate. For servers that were made for the measurement
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
+    /// Ask for permessage-deflate without context takeover; a server that does not agree is refused
+    #[arg(long)]
+    pub deflate: bool,
+    /// The publisher's path, where it is not the one of --url (raw)
+    #[arg(long, value_name = "PATH")]
+    pub publisher_path: Option<String>,
     /// Further header line of the upgrade, "Name: value"; may be repeated
     #[arg(long)]
     pub header: Vec<String>,
@@ -129,7 +172,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     pub server_pid: Vec<i32>,
 
-    /// Connections; for fanout and guaranteed the subscribers, for guaranteed also 0
+    /// Connections; for fanout and guaranteed the subscribers, for guaranteed also 0; for connect those at a time
     #[arg(short, long, default_value_t = 100)]
     pub connections: usize,
     /// Messages in flight on each connection (echo, rpc), unanswered for each publisher (guaranteed)
@@ -138,18 +181,31 @@ pub struct Args {
     /// Bytes of a payload, without the protocol's envelope
     #[arg(short, long, default_value_t = 128)]
     pub size: usize,
+    /// What payloads are made of
+    #[arg(long, value_enum, default_value = "text")]
+    pub body: Body,
     /// Publications in flight: the next is sent when all subscribers have the oldest (fanout)
     #[arg(short, long, default_value_t = 1)]
     pub window: usize,
     /// Publications per second instead of a window; latency counts from when one was due (fanout)
     #[arg(short, long)]
     pub rate: Option<f64>,
-    /// Topics that the subscribers are spread over; publications take turns (fanout)
+    /// Topics that the subscribers are spread over, or share out among them if there are more; publications take
+    /// turns (fanout). Those that --subscribe spreads connections over (idle, connect)
     #[arg(long, default_value_t = 1)]
     pub topics: usize,
-    /// Topic; with --topics a number is appended (fanout)
+    /// Topic; with --topics a number is appended
     #[arg(long, default_value = "bench.t")]
     pub topic: String,
+    /// One subscriber in so many has one pattern instead of its topics; 0: none (fanout)
+    #[arg(long, default_value_t = 0)]
+    pub wildcards: usize,
+    /// So many of the subscribers read nothing once they have subscribed (fanout)
+    #[arg(long, default_value_t = 0)]
+    pub deaf: usize,
+    /// Each connection subscribes to a topic (idle, connect)
+    #[arg(long)]
+    pub subscribe: bool,
     /// Connections that publish (guaranteed)
     #[arg(long, default_value_t = 1)]
     pub publishers: usize,
@@ -205,9 +261,11 @@ impl Args {
     pub fn protocol(&self) -> ProtocolKind {
         self.protocol.unwrap_or(match self.scenario {
             ScenarioKind::Echo => ProtocolKind::Raw,
-            ScenarioKind::Rpc | ScenarioKind::Fanout | ScenarioKind::Guaranteed | ScenarioKind::Idle => {
-                ProtocolKind::Hydrogen
-            }
+            ScenarioKind::Rpc
+            | ScenarioKind::Fanout
+            | ScenarioKind::Guaranteed
+            | ScenarioKind::Idle
+            | ScenarioKind::Connect => ProtocolKind::Hydrogen,
         })
     }
 
@@ -216,7 +274,7 @@ impl Args {
         match self.scenario {
             ScenarioKind::Fanout => 1,
             ScenarioKind::Guaranteed => self.publishers,
-            ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle => 0,
+            ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle | ScenarioKind::Connect => 0,
         }
     }
 
@@ -225,111 +283,9 @@ impl Args {
         self.connections + self.publishing()
     }
 
-    /// Whether the arguments make sense together.
-    pub fn check(&self) -> Result<(), BenchError> {
-        let usage = |text: String| Err(BenchError::Usage(text));
-        let (protocol, scenario) = (self.protocol(), self.scenario);
-        if !protocol.can(scenario) {
-            return usage(format!("{} has no {}", protocol.as_str(), scenario.as_str()));
-        }
-        let is_guaranteed = scenario == ScenarioKind::Guaranteed;
-        // A guaranteed publication needs nobody who receives it.
-        let fewest = usize::from(!is_guaranteed);
-        for (name, value, least, most) in [
-            ("--connections", self.connections, fewest, 1 << 20),
-            ("--publishers", self.publishers, 1, PUBLISHERS_MAX),
-            ("--pipeline", self.pipeline, 1, WINDOW_MAX),
-            ("--backlog", self.backlog, 1, BACKLOG_MAX),
-            ("--window", self.window, 1, WINDOW_MAX),
-            ("--threads", self.threads, 1, 256),
-            ("--connect-batch", self.connect_batch, 1, 1 << 20),
-            ("--per-address", self.per_address, 1, 60_000),
-            ("--topics", self.topics, 1, if is_guaranteed { 1 } else { self.connections.min(WINDOW_MAX) }),
-        ] {
-            if !(least..=most).contains(&value) {
-                return usage(format!("{name} must be between {least} and {most}"));
-            }
-        }
-        if !(Payload::MIN..=16 << 20).contains(&self.size) {
-            return usage(format!("--size must be between {} and 16 MiB", Payload::MIN));
-        }
-        for (name, seconds) in [
-            ("--warmup", self.warmup),
-            ("--duration", self.duration),
-            ("--settle", self.settle),
-            ("--drain", self.drain),
-            ("--max-time", self.max_time),
-        ] {
-            if !(0.0..=86_400.0).contains(&seconds) {
-                return usage(format!("{name} must be between 0 and 86400 seconds"));
-            }
-        }
-        for (name, rate) in [("--rate", self.rate.unwrap_or(1.0)), ("--ping-rate", self.ping_rate)] {
-            if !(0.0..=1e7).contains(&rate) || (name == "--rate" && rate < 0.01) {
-                return usage(format!("{name} is out of range"));
-            }
-        }
-        if self.topics > 1 && protocol == ProtocolKind::Raw {
-            return usage("raw has no topics".into());
-        }
-        if self.topic.is_empty() || !self.topic.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
-            return usage("--topic must be of visible ASCII without quotes and backslashes".into());
-        }
-        let mut lines = self.header.iter().chain(&self.key);
-        if lines.any(|line| line.contains(['\r', '\n'])) {
-            return usage("a header line must not hold a line break".into());
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn check(line: &str) -> Result<(), String> {
-        let words = ["bench", "--url", "ws://127.0.0.1:1/"].into_iter().chain(line.split_whitespace());
-        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        line.args.check().map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn senseless_arguments_are_refused_with_their_name() {
-        for (line, word) in [
-            ("echo", ""),
-            ("rpc", ""),
-            ("fanout --protocol nats --topics 5", ""),
-            ("idle -c 100000", ""),
-            ("fanout --rate 20", ""),
-            ("guaranteed -c 0 --publishers 64 -p 16", ""),
-            ("guaranteed --protocol nats --ack-by through", ""),
-            ("echo --protocol mqtt", "mqtt has no echo"),
-            ("guaranteed --protocol raw", "raw has no guaranteed"),
-            ("guaranteed --topics 2", "--topics"),
-            ("guaranteed --publishers 0", "--publishers"),
-            ("guaranteed --backlog 0", "--backlog"),
-            ("rpc --protocol raw", "raw has no rpc"),
-            ("fanout --protocol raw --topics 2", "topics"),
-            ("fanout -c 3 --topics 4", "--topics"),
-            ("fanout --window 0", "--window"),
-            ("fanout --window 5000", "--window"),
-            ("fanout --rate 0", "--rate"),
-            ("echo -c 0", "--connections"),
-            ("echo -s 10", "--size"),
-            ("echo -d NaN", "--duration"),
-            ("fanout --topic a\"b", "--topic"),
-        ] {
-            match check(line) {
-                Ok(()) => assert_eq!(word, "", "{line}"),
-                Err(message) => assert!(!word.is_empty() && message.contains(word), "{line}: {message}"),
-            }
-        }
+    /// How far apart the topics of one subscriber are. A subscriber has one topic, unless there are more topics
+    /// than subscribers.
+    pub fn stride(&self) -> usize {
+        self.topics.min(self.connections)
     }
 }

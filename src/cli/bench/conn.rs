@@ -1,17 +1,21 @@
 //! One connection: connecting, the upgrade, frames in and out. Knows no scenario.
 
-use std::io::{self, ErrorKind, Read, Write};
+mod response;
+
+use std::io::{self, ErrorKind};
 
 use memchr::memmem;
-use mio::net::TcpStream;
 
 use super::clock;
 use super::frame::{self, Head, Outbox};
 use super::session::{Ear, Fault, Heard, Role, Session};
-use super::target::{ACCEPT, Target};
+use super::target::Target;
+use super::wire::Wire;
 
 /// Bytes of the upgrade's response that are waited for.
 const HEAD_MAX: usize = 16 << 10;
+/// RFC 6455, 7.4.1: a normal closure.
+const CLOSE_NORMAL: [u8; 2] = 1000u16.to_be_bytes();
 /// Bytes of a fragmented message that are waited for.
 const MESSAGE_MAX: usize = 64 << 20;
 
@@ -22,7 +26,20 @@ enum Stage {
     /// The session's own handshake.
     Opening,
     Live,
+    /// It was asked to end.
+    Leaving,
     Closed,
+}
+
+/// What a connection was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Not ready yet.
+    Opening,
+    /// Ready.
+    Live,
+    /// On its way out by its own will.
+    Leaving,
 }
 
 /// One connection of a thread.
@@ -38,30 +55,39 @@ pub struct Conn {
     pub session: Session,
     /// What it is to send.
     pub out: Outbox,
-    /// For the poll.
-    pub socket: TcpStream,
+    /// What it reads and writes.
+    pub wire: Wire,
+    /// Whether it reads nothing once it is ready.
+    pub is_deaf: bool,
+    /// When it was begun.
+    pub started_ns: u64,
     stage: Stage,
-    started_ns: u64,
+    /// Whether compression was agreed to.
+    deflates: bool,
     /// The beginning of a head or frame whose rest has not come.
     partial: Vec<u8>,
     /// The beginning of a message whose rest has not come.
     fragments: Vec<u8>,
+    is_fragmented_compressed: bool,
 }
 
 impl Conn {
     /// A connection that was begun with [`Target::connect`].
-    pub fn new(id: usize, number: usize, role: Role, session: Session, out: Outbox, socket: TcpStream) -> Conn {
+    pub fn new(id: usize, number: usize, role: Role, session: Session, out: Outbox, wire: Wire) -> Conn {
         Conn {
             id,
             number,
             role,
             session,
             out,
-            socket,
-            stage: Stage::Connecting,
+            wire,
+            is_deaf: false,
             started_ns: clock::now_ns(),
+            stage: Stage::Connecting,
+            deflates: false,
             partial: Vec::new(),
             fragments: Vec::new(),
+            is_fragmented_compressed: false,
         }
     }
 
@@ -70,15 +96,15 @@ impl Conn {
         if self.stage != Stage::Connecting {
             return Ok(());
         }
-        if let Some(error) = self.socket.take_error().map_err(fault("connect"))? {
+        if let Some(error) = self.wire.socket.take_error().map_err(fault("connect"))? {
             return Err(fault("connect")(error));
         }
-        match self.socket.peer_addr() {
+        match self.wire.socket.peer_addr() {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
             Err(error) => return Err(fault("connect")(error)),
         }
-        match &target.request {
+        match target.request_of(&self.role) {
             Some(request) => {
                 self.stage = Stage::Upgrading;
                 self.out.raw(&[request]);
@@ -90,7 +116,7 @@ impl Conn {
 
     /// Reads once, and takes in what came. Returns whether there may be more.
     pub fn read(&mut self, scratch: &mut [u8], target: &Target, ear: &mut Ear) -> Result<bool, Fault> {
-        let len = match self.socket.read(scratch) {
+        let len = match self.wire.read(scratch) {
             Ok(0) => return Err("the server ended the connection".into()),
             Ok(len) => len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -110,8 +136,7 @@ impl Conn {
             self.partial = if bytes.is_empty() { Vec::new() } else { bytes };
         }
         self.session.after_read(&mut self.out);
-        // A short read has emptied the socket; the next byte is a new edge.
-        Ok(len == scratch.len())
+        Ok(len == scratch.len() || !self.wire.is_emptied_by_short_reads())
     }
 
     /// Writes as much as the socket takes; the rest goes when it is writable again.
@@ -120,7 +145,7 @@ impl Conn {
             return Ok(());
         }
         while !self.out.pending().is_empty() {
-            match self.socket.write(self.out.pending()) {
+            match self.wire.write(self.out.pending()) {
                 Ok(0) => return Err("the socket takes nothing".into()),
                 Ok(written) => self.out.advance(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -128,7 +153,10 @@ impl Conn {
                 Err(error) => return Err(fault("write")(error)),
             }
         }
-        Ok(())
+        match self.wire.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(fault("write")(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Its session confirmed that it is ready. Returns whether that is news.
@@ -140,18 +168,27 @@ impl Conn {
         is_news
     }
 
-    /// Ends it. Returns the stage's meaning for the count: `None` if it had ended before, else
-    /// whether it was live.
-    pub fn close(&mut self) -> Option<bool> {
-        if self.stage == Stage::Closed {
-            return None;
+    /// Asks the server to end it, and returns whether it is to be waited for: a stream of bytes just ends.
+    pub fn leave(&mut self, target: &Target) -> bool {
+        self.stage = Stage::Leaving;
+        if target.is_framed() {
+            self.out.frame(frame::CLOSE, &[&CLOSE_NORMAL]);
         }
-        let was_live = self.is_live();
+        target.is_framed()
+    }
+
+    /// Ends it, and tells what it was; `None` if it had ended before.
+    pub fn close(&mut self) -> Option<Ended> {
+        let ended = match self.stage {
+            Stage::Connecting | Stage::Upgrading | Stage::Opening => Ended::Opening,
+            Stage::Live => Ended::Live,
+            Stage::Leaving => Ended::Leaving,
+            Stage::Closed => return None,
+        };
         self.stage = Stage::Closed;
         self.partial = Vec::new();
-        // It may have been reset already.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        Some(was_live)
+        self.wire.close();
+        Some(ended)
     }
 
     /// Whether it may be used.
@@ -177,14 +214,14 @@ impl Conn {
             let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
                 return if bytes.len() > HEAD_MAX { Err("the response's head is too long".into()) } else { Ok(0) };
             };
-            check_response(bytes, end)?;
+            self.deflates = response::check(bytes, end, target.wants_deflate)?;
             at = end + 4;
             self.open(ear);
         }
-        if target.request.is_none() {
+        if !target.is_framed() {
             return self.session.on_stream(bytes, &mut self.out, ear);
         }
-        while let Some(head) = Head::parse(&bytes[at..]).map_err(|error| error.as_str())? {
+        while let Some(head) = Head::parse(&bytes[at..], self.deflates).map_err(|error| error.as_str())? {
             if at + head.end > bytes.len() {
                 break;
             }
@@ -202,39 +239,42 @@ impl Conn {
                 ear.heard.push(Heard::Pong(stamp));
             }
             frame::CLOSE => return Err(close_text(payload).into()),
-            frame::TEXT | frame::BINARY if head.is_final => self.session.on_message(payload, &mut self.out, ear)?,
+            frame::TEXT | frame::BINARY if head.is_final => self.on_message(payload, head.is_compressed, ear)?,
             frame::TEXT | frame::BINARY | frame::CONTINUATION => {
                 if self.fragments.len() + payload.len() > MESSAGE_MAX {
                     return Err("the server sent a message of more than 64 MiB".into());
                 }
+                if head.opcode != frame::CONTINUATION {
+                    self.is_fragmented_compressed = head.is_compressed;
+                }
                 self.fragments.extend_from_slice(payload);
                 if head.is_final {
                     let message = std::mem::take(&mut self.fragments);
-                    self.session.on_message(&message, &mut self.out, ear)?;
+                    self.on_message(&message, self.is_fragmented_compressed, ear)?;
                 }
             }
             opcode => return Err(format!("the server sent a frame with opcode {opcode}").into()),
         }
         Ok(())
     }
+
+    fn on_message(&mut self, message: &[u8], is_compressed: bool, ear: &mut Ear) -> Result<(), Fault> {
+        ear.bytes += message.len() as u64;
+        if !is_compressed {
+            return self.session.on_message(message, &mut self.out, ear);
+        }
+        let mut inflater = std::mem::take(&mut ear.inflater);
+        let heard = match inflater.get_or_insert_default().inflate(message) {
+            Some(plain) => self.session.on_message(plain, &mut self.out, ear),
+            None => Err("the server sent a compressed message that cannot be inflated".into()),
+        };
+        ear.inflater = inflater;
+        heard
+    }
 }
 
 fn fault(what: &'static str) -> impl Fn(io::Error) -> Fault {
     move |error| format!("cannot {what}: {error}").into()
-}
-
-fn check_response(bytes: &[u8], end: usize) -> Result<(), Fault> {
-    let head = &bytes[..end];
-    if !head.starts_with(b"HTTP/1.1 101 ") {
-        let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let body = &bytes[end..];
-        let text = [line, &body[..body.len().min(300)]].concat();
-        return Err(format!("the upgrade was refused: {}", String::from_utf8_lossy(&text).trim_end()).into());
-    }
-    if memmem::find(head, ACCEPT).is_none() {
-        return Err("the upgrade's response has not the right Sec-WebSocket-Accept".into());
-    }
-    Ok(())
 }
 
 fn close_text(payload: &[u8]) -> String {
@@ -250,17 +290,6 @@ fn close_text(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn responses_are_checked() {
-        let good = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        assert_eq!(check_response(good, good.len() - 4), Ok(()));
-        let forged = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: AAAA\r\n\r\n";
-        assert!(check_response(forged, forged.len() - 4).unwrap_err().contains("Accept"));
-        let refused = b"HTTP/1.1 401 Unauthorized\r\nA: b\r\n\r\n{\"error\":{\"code\":\"unauthenticated\"}}";
-        let text = check_response(refused, 31).unwrap_err();
-        assert!(text.contains("401 Unauthorized") && text.contains("unauthenticated"), "{text}");
-    }
 
     #[test]
     fn a_close_frame_is_told_with_code_and_reason() {

@@ -18,6 +18,8 @@ pub const PING: u8 = 0x9;
 /// Pong.
 pub const PONG: u8 = 0xa;
 
+const RSV1: u8 = 0x40;
+
 /// How frames are masked. Both are valid, and a server unmasks both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Masking {
@@ -112,6 +114,8 @@ pub struct Head {
     pub is_final: bool,
     /// What it is.
     pub opcode: u8,
+    /// RFC 7692, 6: whether the message that begins here is compressed.
+    pub is_compressed: bool,
     /// Where the payload begins.
     pub start: usize,
     /// Where the frame ends.
@@ -144,10 +148,13 @@ impl Head {
     /// The largest payload that is waited for.
     pub const MAX_PAYLOAD: u64 = 64 << 20;
 
-    /// Reads a head; `None` while it is incomplete.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Head>, FrameError> {
+    /// Reads a head; `None` while it is incomplete. `deflates`: compression was agreed to.
+    pub fn parse(bytes: &[u8], deflates: bool) -> Result<Option<Head>, FrameError> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let opcode = first & 0x0f;
+        // RFC 7692, 6.1: on a message's first frame alone, and on no control frame.
+        let is_compressed = deflates && first & RSV1 != 0 && matches!(opcode, TEXT | BINARY);
+        if first & 0x70 != if is_compressed { RSV1 } else { 0 } {
             return Err(FrameError::ReservedBits);
         }
         if second & 0x80 != 0 {
@@ -167,7 +174,8 @@ impl Head {
         if len > Head::MAX_PAYLOAD {
             return Err(FrameError::TooLarge);
         }
-        Ok(Some(Head { is_final: first & 0x80 != 0, opcode: first & 0x0f, start, end: start + len as usize }))
+        let is_final = first & 0x80 != 0;
+        Ok(Some(Head { is_final, opcode, is_compressed, start, end: start + len as usize }))
     }
 }
 
@@ -199,11 +207,11 @@ mod tests {
                 let mut out = Outbox::new(masking, 7);
                 out.frame(BINARY, &[left, right]);
                 let plain = unmasked(out.pending());
-                let head = Head::parse(&plain).unwrap().unwrap();
+                let head = Head::parse(&plain, false).unwrap().unwrap();
                 assert_eq!((head.is_final, head.opcode, head.end), (true, BINARY, plain.len()));
                 assert_eq!(plain[head.start..], payload);
                 for cut in 0..head.start {
-                    assert_eq!(Head::parse(&plain[..cut]), Ok(None));
+                    assert_eq!(Head::parse(&plain[..cut], true), Ok(None));
                 }
             }
         }
@@ -218,10 +226,20 @@ mod tests {
 
     #[test]
     fn what_a_server_must_not_send_is_refused() {
-        assert_eq!(Head::parse(&[0x81, 0x80]), Err(FrameError::Masked));
-        assert_eq!(Head::parse(&[0xc1, 0x00]), Err(FrameError::ReservedBits));
+        assert_eq!(Head::parse(&[0x81, 0x80], false), Err(FrameError::Masked));
+        assert_eq!(Head::parse(&[0xc1, 0x00], false), Err(FrameError::ReservedBits));
         let huge = [0x82, 127, 0xff, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(Head::parse(&huge), Err(FrameError::TooLarge));
+        assert_eq!(Head::parse(&huge, false), Err(FrameError::TooLarge));
+    }
+
+    #[test]
+    fn compression_shows_where_it_was_agreed_to_and_may_be() {
+        let head = Head::parse(&[0xc1, 0x00], true).unwrap().unwrap();
+        assert!(head.is_compressed && head.is_final && head.opcode == TEXT);
+        assert!(!Head::parse(&[0x81, 0x00], true).unwrap().unwrap().is_compressed);
+        for first in [0xc0, 0xc9, 0xe1, 0xa1] {
+            assert_eq!(Head::parse(&[first, 0x00], true), Err(FrameError::ReservedBits), "{first:x}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod clock;
 mod conn;
 mod error;
 mod frame;
+mod inflate;
 mod report;
 mod scenario;
 mod sequence;
@@ -17,7 +18,9 @@ mod stamp;
 mod stats;
 mod table;
 mod target;
+mod tls;
 mod usage;
+mod wire;
 mod worker;
 
 #[cfg(test)]
@@ -31,9 +34,10 @@ pub use args::Args;
 use args::ScenarioKind;
 pub use error::BenchError;
 use report::{Outcome, Report, Snapshot};
-use scenario::{Board, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario};
+use scenario::{Board, Connect, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario};
 use session::{Guarantee, Role};
 use shared::{Phase, Shared};
+use stamp::Payload;
 use stats::Tally;
 use target::Target;
 use usage::{Machine, Reading};
@@ -153,6 +157,8 @@ impl Run {
                 run: crew.run,
                 plan: crew.plan(args, index),
                 batch: args.connect_batch.div_ceil(args.threads),
+                deaf_from: if args.deaf > 0 { args.total() - args.deaf } else { usize::MAX },
+                spare: (args.total() + index, args.threads),
             };
             workers.push(Worker::new(work, shared.clone(), crew.scenario(args))?);
         }
@@ -243,9 +249,15 @@ struct Crew {
 
 impl Crew {
     fn new(args: &Args) -> Crew {
+        let (topic, stride) = (args.topic.as_str(), args.stride());
         let topics = match args.topics {
-            1 => vec![Arc::from(args.topic.as_str())],
-            count => (0..count).map(|index| Arc::from(format!("{}{index}", args.topic))).collect(),
+            1 => vec![Arc::from(topic)],
+            // Levels, so that one pattern covers the topics of one subscriber and no others.
+            count if args.wildcards > 0 => {
+                let name = |lane| format!("{topic}{}{}{}", lane % stride, args.protocol().separator(), lane / stride);
+                (0..count).map(|lane| Arc::from(name(lane))).collect()
+            }
+            count => (0..count).map(|lane| Arc::from(format!("{topic}{lane}"))).collect(),
         };
         // Differs from run to run on one machine, which is all that is asked of it.
         let run = (std::process::id() ^ clock::now_ns() as u32) as u16;
@@ -262,27 +274,43 @@ impl Crew {
     fn plan(&self, args: &Args, worker: usize) -> Vec<(usize, Role)> {
         let role = |number| match (args.scenario, number) {
             (ScenarioKind::Fanout, 0) => Role::Publisher,
-            (ScenarioKind::Fanout, _) => {
-                Role::Subscriber(self.topics[Fanout::lane_of(number, self.topics.len())].clone())
-            }
+            (ScenarioKind::Fanout, _) => self.subscriber(args, number),
             (ScenarioKind::Guaranteed, number) if number < args.publishers => Role::Publisher,
-            (ScenarioKind::Guaranteed, _) => Role::Subscriber(self.topics[0].clone()),
-            (ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle, _) => Role::Client,
+            (ScenarioKind::Guaranteed, _) => Role::subscriber(self.topics[0].clone()),
+            (ScenarioKind::Idle | ScenarioKind::Connect, _) if args.subscribe => {
+                Role::subscriber(self.topics[number % self.topics.len()].clone())
+            }
+            (ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle | ScenarioKind::Connect, _) => Role::Client,
         };
         (worker..args.total()).step_by(args.threads).map(|number| (number, role(number))).rev().collect()
     }
 
+    /// By topics, or by the pattern that covers them; one topic alone is its own pattern.
+    fn subscriber(&self, args: &Args, number: usize) -> Role {
+        let stride = args.stride();
+        if args.wildcards > 0 && self.topics.len() > 1 && (number - 1).is_multiple_of(args.wildcards) {
+            let protocol = args.protocol();
+            let level = (number - 1) % stride;
+            let pattern = format!("{}{level}{}{}", args.topic, protocol.separator(), protocol.any_level());
+            return Role::subscriber(pattern.into());
+        }
+        let lanes = Fanout::lanes_of(number, self.topics.len(), stride);
+        Role::Subscriber(lanes.map(|lane| self.topics[lane].clone()).collect())
+    }
+
     fn scenario(&self, args: &Args) -> Box<dyn Scenario> {
+        let payload = Payload::of(args.body, args.size);
         match args.scenario {
-            ScenarioKind::Echo | ScenarioKind::Rpc => Box::new(Exchange::new(self.run, args.pipeline, args.size)),
+            ScenarioKind::Echo | ScenarioKind::Rpc => Box::new(Exchange::new(self.run, args.pipeline, payload)),
             ScenarioKind::Idle => Box::new(Idle::new(self.run, args.ping_rate / args.threads as f64)),
+            ScenarioKind::Connect => Box::new(Connect::default()),
             ScenarioKind::Fanout => {
                 let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
-                Box::new(Fanout::new(self.run, pace, args.size, self.topics.clone(), self.board.clone()))
+                Box::new(Fanout::new(self.run, pace, payload, self.topics.clone(), args.stride(), self.board.clone()))
             }
             ScenarioKind::Guaranteed => {
-                let load = Load { pipeline: args.pipeline, backlog: args.backlog, size: args.size };
-                Box::new(Guaranteed::new(self.run, load, self.topics[0].clone(), self.progress.clone()))
+                let load = Load { pipeline: args.pipeline, backlog: args.backlog };
+                Box::new(Guaranteed::new(self.run, load, payload, self.topics[0].clone(), self.progress.clone()))
             }
         }
     }

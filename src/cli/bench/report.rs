@@ -57,6 +57,8 @@ pub struct Report {
     pub window: usize,
     pub rate: Option<f64>,
     pub topics: usize,
+    pub wildcards: usize,
+    pub deflate: bool,
     pub publishers: usize,
     pub threads: usize,
     pub measured_s: f64,
@@ -66,6 +68,7 @@ pub struct Report {
     pub server_cpu_us_per_message: Option<f64>,
     pub messages_per_server_cpu_s: Option<f64>,
     pub deliveries: Option<Deliveries>,
+    pub deaf: Option<Deaf>,
     pub sent_per_s: f64,
     pub megabytes_per_s: f64,
     pub latency: Option<Summary>,
@@ -86,6 +89,14 @@ pub struct Deliveries {
     pub count: u64,
     pub per_s: f64,
     pub server_cpu_us: Option<f64>,
+}
+
+/// Subscribers that read nothing.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' meaning is a table in docs/performance.md")]
+pub struct Deaf {
+    pub count: usize,
+    pub ended: u64,
 }
 
 /// What opening the connections was like.
@@ -113,6 +124,7 @@ pub struct Server {
     pub cpu_pct: f64,
     pub rss_kib: u64,
     pub anon_kib: u64,
+    pub peak_rss_kib: u64,
 }
 
 /// This process while measuring.
@@ -164,6 +176,8 @@ impl Outcome<'_> {
             window: args.window,
             rate: args.rate,
             topics: args.topics,
+            wildcards: args.wildcards,
+            deflate: args.deflate,
             publishers: args.publishing(),
             threads: args.threads,
             measured_s: wall_s,
@@ -177,6 +191,7 @@ impl Outcome<'_> {
                 per_s: tally.deliveries as f64 / wall_s,
                 server_cpu_us: per(server.total_s * 1e6, tally.deliveries as f64).filter(|_| has_server),
             }),
+            deaf: (args.deaf > 0).then_some(Deaf { count: args.deaf, ended: tally.deaf_ended }),
             sent_per_s: tally.sent as f64 / wall_s,
             megabytes_per_s: tally.bytes as f64 / wall_s / 1e6,
             latency: tally.latency.summary(),
@@ -191,6 +206,7 @@ impl Outcome<'_> {
                 cpu_pct: server_pct,
                 rss_kib: end.server.rss_kib,
                 anon_kib: end.server.anon_kib,
+                peak_rss_kib: end.server.peak_rss_kib,
             }),
             generator: Generator {
                 cpu_s: generator.total_s,

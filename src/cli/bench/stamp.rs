@@ -5,6 +5,8 @@
 
 use memchr::memmem::Finder;
 
+use super::args::Body;
+
 const MARKER: &[u8] = b"~hb:";
 const DIGITS: [usize; 4] = [4, 6, 12, 12];
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -86,6 +88,8 @@ impl StampFinder {
 
 const PREFIX: &[u8] = b"{\"m\":\"";
 const SUFFIX: &[u8] = b"\"}";
+const RECORDS: &[u8] = b"\",\"items\":[";
+const END: &[u8] = b"\"\"]}";
 const FILLER: &[u8] = b"the quick brown fox jumps over the lazy dog 0123456789 ";
 
 /// A JSON object of an exact size with room for a stamp, used again and again.
@@ -102,6 +106,46 @@ impl Payload {
         bytes.extend_from_slice(&Stamp::default().write());
         bytes.extend(FILLER.iter().cycle().take(size.saturating_sub(Payload::MIN)));
         bytes.extend_from_slice(SUFFIX);
+        Payload(bytes)
+    }
+
+    /// A payload of [`Payload::new`]'s size, made of what `body` says.
+    pub fn of(body: Body, size: usize) -> Payload {
+        match body {
+            Body::Text => Payload::new(size),
+            Body::Records => Payload::records(size),
+        }
+    }
+
+    fn records(size: usize) -> Payload {
+        let mut bytes = PREFIX.to_vec();
+        bytes.extend_from_slice(&Stamp::default().write());
+        bytes.extend_from_slice(RECORDS);
+        // A linear congruence: the same numbers in every run, and no two records alike.
+        let mut number = 1u32;
+        loop {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let record = format!(
+                r#"{{"id":{},"name":"sensor-{}","value":{}.{:02},"unit":"C","ok":{}}},"#,
+                number >> 8,
+                number >> 24,
+                number >> 12 & 0x3f,
+                number >> 16 & 0x3f,
+                number & 0x800 != 0
+            );
+            if bytes.len() + record.len() + END.len() > size {
+                break;
+            }
+            bytes.extend_from_slice(record.as_bytes());
+        }
+        if bytes.len() + END.len() > size {
+            return Payload::new(size);
+        }
+        // The place of a record that had no room, so that the size is exact.
+        let room = size - bytes.len() - END.len();
+        bytes.extend_from_slice(&END[..1]);
+        bytes.extend(FILLER.iter().cycle().take(room));
+        bytes.extend_from_slice(&END[1..]);
         Payload(bytes)
     }
 
@@ -132,6 +176,20 @@ mod tests {
             let mut finder = StampFinder { hint, ..StampFinder::default() };
             prop_assert_eq!(finder.find(&message), Some(stamp));
             prop_assert_eq!(finder.find(&message), Some(stamp));
+        }
+    }
+
+    #[test]
+    fn records_are_json_of_the_exact_size() {
+        for size in [Payload::MIN, 60, 100, 101, 256, 1024, 5000] {
+            let stamp = Stamp { run: 1, lane: 2, seq: 3, time_ns: 4 };
+            let mut payload = Payload::of(Body::Records, size);
+            let text = payload.stamped(stamp);
+            assert_eq!(text.len(), size.max(Payload::MIN));
+            let value: serde_json::Value = serde_json::from_slice(text).unwrap();
+            let records = value["items"].as_array().map_or(0, |items| items.len() - 1);
+            assert!(records >= size / 200, "{value}");
+            assert_eq!(StampFinder::default().find(text), Some(stamp));
         }
     }
 

@@ -107,6 +107,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Messages or pings sent while measuring.
     pub sent: u64,
+    /// Connections that read nothing, and that the server ended.
+    pub deaf_ended: u64,
     /// From sending, or from when it was due, to receipt.
     pub latency: Latency,
     /// From publishing to the server's response to the publisher.
@@ -126,6 +128,7 @@ impl Tally {
         self.deliveries += other.deliveries;
         self.bytes += other.bytes;
         self.sent += other.sent;
+        self.deaf_ended += other.deaf_ended;
         self.latency.merge(&other.latency);
         self.accepted.merge(&other.accepted);
         self.complete.merge(&other.complete);

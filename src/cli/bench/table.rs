@@ -62,6 +62,15 @@ impl fmt::Display for Report {
             let cost = optional(deliveries.server_cpu_us, 2);
             row("deliveries", format!("{:.0}/s; {cost} µs of server CPU each", deliveries.per_s))?;
         }
+        if let (Some(deaf), Some(server)) = (&self.deaf, &self.server) {
+            row(
+                "deaf",
+                format!(
+                    "{}, {} ended by the server; {} KiB resident, {} at most",
+                    deaf.count, deaf.ended, server.rss_kib, server.peak_rss_kib
+                ),
+            )?;
+        }
         for (name, summary) in
             [("latency", &self.latency), ("to the last", &self.complete), ("accepted", &self.accepted)]
         {

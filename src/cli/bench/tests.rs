@@ -2,6 +2,7 @@
 
 mod guaranteed;
 mod peers;
+mod tls;
 
 use parking_lot::Mutex;
 use std::io::{Read, Write};
@@ -21,6 +22,8 @@ enum Behaviour {
     Echo,
     /// Echoes each message twice.
     EchoTwice,
+    /// Agrees to compression, and compresses what it echoes.
+    EchoDeflated,
     /// Sends to all others, but never the message that is the fifth of its publisher.
     BroadcastLosing5th,
     Broadcast,
@@ -50,7 +53,11 @@ fn serve(behaviour: Behaviour) -> String {
 const UPGRADED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-fn read_request(stream: &mut TcpStream) -> Option<()> {
+const UPGRADED_DEFLATE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+fn read_request(stream: &mut impl Read) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -64,6 +71,7 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>
     read_request(&mut stream)?;
     let response: &[u8] = match behaviour {
         Behaviour::Silent => b"",
+        Behaviour::EchoDeflated => UPGRADED_DEFLATE,
         Behaviour::Refuse => b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
         _ => UPGRADED,
     };
@@ -77,6 +85,7 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>
         match behaviour {
             Behaviour::Echo => stream.write_all(&frame).ok()?,
             Behaviour::EchoTwice => stream.write_all(&[&frame[..], &frame[..]].concat()).ok()?,
+            Behaviour::EchoDeflated => stream.write_all(&deflated(&frame)).ok()?,
             Behaviour::BroadcastLosing5th if count == 5 => {}
             Behaviour::Broadcast | Behaviour::BroadcastLosing5th => {
                 for (other, _) in all.lock().iter_mut() {
@@ -90,6 +99,19 @@ fn serve_one(mut stream: TcpStream, behaviour: Behaviour, all: &Mutex<Vec<Peer>>
         }
     }
     Some(())
+}
+
+/// A short frame with its payload compressed; a close frame as it is.
+fn deflated(frame: &[u8]) -> Vec<u8> {
+    if frame[0] == 0x88 {
+        return frame.to_vec();
+    }
+    let start = if frame[1] == 126 { 4 } else { 2 };
+    let mut out = Vec::with_capacity(frame.len() + 1024);
+    let mut compressor = flate2::Compress::new(flate2::Compression::fast(), false);
+    compressor.compress_vec(&frame[start..], &mut out, flate2::FlushCompress::Sync).unwrap();
+    out.truncate(out.len() - 4);
+    [&[0xc1, 126], &(out.len() as u16).to_be_bytes()[..], &out].concat()
 }
 
 fn text_frame(text: &str) -> Vec<u8> {
@@ -119,7 +141,7 @@ fn obey(frame: &[u8], stream: &mut TcpStream, peers: &mut [Peer]) -> Option<()> 
 }
 
 /// A client's frame, as a server sends it on; a ping becomes its pong.
-fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
+fn read_frame(stream: &mut impl Read) -> Option<Vec<u8>> {
     let mut head = [0; 2];
     stream.read_exact(&mut head).ok()?;
     assert_eq!(head[1] & 0x80, 0x80, "clients mask");
@@ -219,6 +241,56 @@ fn events_reach_the_subscribers_of_their_topic_alone() {
         assert!((1.5..2.5).contains(&per_publication), "{report}");
         assert!(report.accepted.is_some(), "each publication is responded to");
     }
+}
+
+#[test]
+fn topics_are_shared_out_and_one_in_so_many_has_a_pattern() {
+    let plan = |line: &str| {
+        let words = format!("bench fanout --url ws://127.0.0.1:1/ {line}");
+        let args = Line::parse_from(words.split_whitespace()).args;
+        args.check().unwrap();
+        let roles = super::Crew::new(&args).plan(&args, 0).into_iter().rev().map(|(_, role)| match role {
+            super::Role::Subscriber(topics) => topics.join(" "),
+            super::Role::Publisher | super::Role::Client => "-".to_owned(),
+        });
+        roles.collect::<Vec<_>>()
+    };
+    assert_eq!(plan("-c 2"), ["-", "bench.t", "bench.t"]);
+    assert_eq!(plan("-c 3 --topics 2"), ["-", "bench.t0", "bench.t1", "bench.t0"]);
+    assert_eq!(plan("-c 2 --topics 5"), ["-", "bench.t0 bench.t2 bench.t4", "bench.t1 bench.t3"]);
+    assert_eq!(plan("-c 2 --topics 4 --wildcards 2"), ["-", "bench.t0.*", "bench.t1.0 bench.t1.1"]);
+    assert_eq!(plan("-c 1 --topics 2 --wildcards 1 --protocol mqtt")[1], "bench.t0/+");
+}
+
+#[test]
+fn the_deaf_are_not_waited_for() {
+    let report = bench(Behaviour::Broadcast, "fanout -c 5 --deaf 2 --rate 100 --threads 2 -d 1").unwrap();
+    assert!(report.faults.is_none(), "{report}");
+    let deaf = report.deaf.as_ref().unwrap();
+    assert_eq!((report.set_up.connected, deaf.count, deaf.ended), (6, 2, 0), "{report}");
+    let per_publication = report.messages_per_s / report.sent_per_s;
+    assert!((2.0..4.0).contains(&per_publication), "{report}");
+}
+
+#[test]
+fn connections_are_opened_and_closed_again_and_again() {
+    for threads in [1, 2] {
+        let report = bench(Behaviour::Echo, &format!("connect -c 4 --threads {threads}")).unwrap();
+        assert!(report.faults.is_none(), "{report}");
+        assert_eq!((report.set_up.connected, report.set_up.failed), (4, 0), "{report}");
+        assert!(report.messages > 8, "{report}");
+        assert_eq!(report.latency.unwrap().count, report.messages);
+    }
+}
+
+#[test]
+fn compressed_echoes_are_understood_and_a_server_without_is_refused() {
+    let report = bench(Behaviour::EchoDeflated, "echo -c 2 -s 1000 --body records --deflate").unwrap();
+    assert!(report.faults.is_none() && report.messages > 10, "{report}");
+    let bytes = report.megabytes_per_s * 1e6 / report.messages_per_s;
+    assert!(bytes < 900.0, "they count as they came: {report}");
+    let Err(BenchError::Server(text)) = bench(Behaviour::Echo, "echo --deflate") else { panic!("it was not refused") };
+    assert!(text.contains("permessage-deflate"), "{text}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! CPU time and memory of processes and of the machine, from `/proc`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
+use procfs::net::TcpState;
 use procfs::process::Process;
 use procfs::{CurrentSI, KernelStats};
 
@@ -16,6 +18,8 @@ pub struct Reading {
     pub rss_kib: u64,
     /// Resident memory of their own.
     pub anon_kib: u64,
+    /// The most resident memory that they ever had.
+    pub peak_rss_kib: u64,
 }
 
 /// CPU time between two readings, in seconds.
@@ -48,6 +52,7 @@ impl Reading {
         let status = process.status()?;
         self.rss_kib += status.vmrss.unwrap_or(0);
         self.anon_kib += status.rssanon.unwrap_or(0);
+        self.peak_rss_kib += status.vmhwm.unwrap_or(0);
         for task in process.tasks()?.flatten() {
             if let Ok(schedule) = task.schedstat() {
                 self.threads_ns.insert(task.tid, schedule.sum_exec_runtime);
@@ -83,6 +88,14 @@ impl Reading {
         let ticks_s = user_s + system_s;
         CpuTime { total_s: if ticks_s > exact_s + rounding_s { ticks_s } else { exact_s }, user_s, system_s }
     }
+}
+
+/// The peers of the connections that this address of this machine has established. Empty where the
+/// system does not tell.
+pub fn established_with(address: SocketAddr) -> BTreeSet<SocketAddr> {
+    let entries = if address.is_ipv4() { procfs::net::tcp() } else { procfs::net::tcp6() };
+    let established = entries.unwrap_or_default().into_iter().filter(|entry| entry.state == TcpState::Established);
+    established.filter(|entry| entry.local_address == address).map(|entry| entry.remote_address).collect()
 }
 
 /// Time that all CPUs have spent so far, in seconds.
@@ -146,6 +159,18 @@ mod tests {
         let used = Reading::of(&pids).cpu_since(&before);
         assert!(used.total_s > 0.001, "{used:?}");
         assert!(Machine::read().idle_s > 0.0);
+    }
+
+    #[test]
+    fn established_connections_are_known_by_their_peers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let mine = client.local_addr().unwrap();
+        assert_eq!(established_with(address), BTreeSet::from([mine]));
+        drop(server);
+        assert!(established_with(address).is_empty());
     }
 
     #[test]

@@ -10,13 +10,14 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::args::ProtocolKind;
 use super::clock::{self, Timer};
-use super::conn::Conn;
+use super::conn::{Conn, Ended};
 use super::frame::{Masking, Outbox};
 use super::scenario::{Conns, Scenario};
 use super::session::{Ear, Guarantee, Heard, Role, Session};
 use super::shared::{Phase, Shared};
 use super::stats::Tally;
 use super::target::Target;
+use super::usage;
 
 const WAKER: Token = Token(usize::MAX - 1);
 const TIMER: Token = Token(usize::MAX - 2);
@@ -24,6 +25,8 @@ const TIMER: Token = Token(usize::MAX - 2);
 const SCRATCH_BYTES: usize = 256 << 10;
 /// Full reads of one connection in a row, before the phase is looked at again.
 const READS_IN_A_ROW: usize = 64;
+/// The kernel's receive buffer of a connection that does not read; it takes no less than some 2 KiB.
+const DEAF_BUFFER_BYTES: usize = 4 << 10;
 const EVENTS_PER_TURN: usize = 1024;
 /// How long a quiet thread takes to notice a new phase.
 const TURN_MAX: Duration = Duration::from_millis(10);
@@ -47,6 +50,10 @@ pub struct Work {
     pub plan: Vec<(usize, Role)>,
     /// Connections being set up at one time.
     pub batch: usize,
+    /// Those with this number and higher ones read nothing once they are ready.
+    pub deaf_from: usize,
+    /// The number of the first connection that takes another's place, and how far the next ones are apart.
+    pub spare: (usize, usize),
 }
 
 /// What a worker leaves behind.
@@ -108,6 +115,9 @@ impl Worker {
             if last == Phase::SetUp && phase > Phase::SetUp {
                 self.scenario.start(&mut self.conns, clock::now_ns());
                 self.flush_touched();
+                if self.scenario.renews() {
+                    (0..self.conns.list.len()).for_each(|id| self.leave(id));
+                }
             }
             last = phase;
             for event in &events {
@@ -129,6 +139,7 @@ impl Worker {
             }
         }
         self.tally.merge(&self.scenario.finish());
+        self.count_deaf();
         Ok(Yield { tally: self.tally, refusal: self.ear.refusal })
     }
 
@@ -155,10 +166,29 @@ impl Worker {
     }
 
     fn begin(&mut self, number: usize, role: Role) -> io::Result<()> {
-        let mut socket = self.work.target.connect(number)?;
-        let id = self.conns.list.len();
+        let conn = self.begun(self.conns.list.len(), number, role)?;
+        self.conns.list.push(conn);
+        Ok(())
+    }
+
+    /// Another connection in the place of one that has left.
+    fn renew(&mut self, id: usize) {
+        let (number, step) = self.work.spare;
+        self.work.spare = (number + step, step);
+        match self.begun(id, number, self.conns.list[id].role.clone()) {
+            Ok(conn) => self.conns.list[id] = conn,
+            Err(error) => self.shared.count_failed(&format!("cannot connect: {error}")),
+        }
+    }
+
+    fn begun(&mut self, id: usize, number: usize, role: Role) -> io::Result<Conn> {
+        let mut wire = self.work.target.connect(number)?;
+        if number >= self.work.deaf_from {
+            // What the kernel would take in its place is no part of what is measured.
+            socket2::SockRef::from(&wire.socket).set_recv_buffer_size(DEAF_BUFFER_BYTES)?;
+        }
         // Both at once and never again: writable comes anew only after the buffer was full.
-        self.poll.registry().register(&mut socket, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        self.poll.registry().register(&mut wire.socket, Token(id), Interest::READABLE | Interest::WRITABLE)?;
         let session = Session::new(
             self.work.protocol,
             self.work.target.transport(),
@@ -168,9 +198,8 @@ impl Worker {
             number,
         );
         let out = Outbox::new(self.work.masking, number as u64 + 1);
-        self.conns.list.push(Conn::new(id, number, role, session, out, socket));
         self.opening += 1;
-        Ok(())
+        Ok(Conn::new(id, number, role, session, out, wire))
     }
 
     fn on_writable(&mut self, id: usize, phase: Phase) {
@@ -216,15 +245,19 @@ impl Worker {
         for ns in self.ear.handshakes_ns.drain(..) {
             self.tally.handshake.record_ns(ns);
         }
-        let mut refused_opening = false;
+        let (mut refused_opening, mut is_new) = (false, false);
         let conn = &mut self.conns.list[id];
         for heard in self.ear.heard.drain(..) {
             match heard {
                 Heard::Settled => {
                     if conn.settle() {
+                        is_new = true;
                         self.opening -= 1;
-                        self.shared.count_settled();
-                        self.scenario.on_settled(conn);
+                        if phase == Phase::SetUp {
+                            self.shared.count_settled();
+                        }
+                        conn.is_deaf = conn.number >= self.work.deaf_from;
+                        self.scenario.on_settled(conn, phase, now);
                     }
                 }
                 Heard::Refused(_) if !conn.is_live() => refused_opening = true,
@@ -236,7 +269,45 @@ impl Worker {
         if refused_opening {
             let text = self.ear.refusal.clone().unwrap_or_default();
             self.close(id, &format!("the server refused: {text}"));
+        } else if is_new {
+            self.on_settled(id, phase);
         }
+    }
+
+    fn on_settled(&mut self, id: usize, phase: Phase) {
+        let conn = &mut self.conns.list[id];
+        if conn.is_deaf {
+            // It fails only for a socket that is not registered.
+            let _ = self.poll.registry().deregister(&mut conn.wire.socket);
+        }
+        if phase > Phase::SetUp && self.scenario.renews() {
+            self.leave(id);
+        }
+    }
+
+    /// Asks a connection that is ready to end.
+    fn leave(&mut self, id: usize) {
+        let conn = &mut self.conns.list[id];
+        if !conn.is_live() {
+            return;
+        }
+        if conn.leave(&self.work.target) {
+            self.flush(id);
+        } else {
+            self.close(id, "it left");
+        }
+    }
+
+    /// Counts the deaf connections that the server has ended. Its farewell waits behind what they do not
+    /// read, so it is its own end that is looked at; for a server on another machine nothing is known.
+    fn count_deaf(&mut self) {
+        let mut deaf = self.conns.list.iter().filter(|conn| conn.is_deaf).peekable();
+        if deaf.peek().is_none() || !self.work.target.address.ip().is_loopback() {
+            return;
+        }
+        let established = usage::established_with(self.work.target.address);
+        let has_ended = |conn: &&Conn| conn.wire.socket.local_addr().is_ok_and(|mine| !established.contains(&mine));
+        self.tally.deaf_ended = deaf.filter(has_ended).count() as u64;
     }
 
     fn flush(&mut self, id: usize) {
@@ -253,14 +324,20 @@ impl Worker {
 
     fn close(&mut self, id: usize, reason: &str) {
         let conn = &mut self.conns.list[id];
-        let Some(was_live) = conn.close() else { return };
+        let Some(ended) = conn.close() else { return };
         // It fails only for a socket that is not registered.
-        let _ = self.poll.registry().deregister(&mut conn.socket);
-        self.shared.count_failed(reason);
-        if was_live {
-            self.scenario.on_closed(conn);
-        } else {
-            self.opening -= 1;
+        let _ = self.poll.registry().deregister(&mut conn.wire.socket);
+        match ended {
+            Ended::Opening => {
+                self.opening -= 1;
+                self.shared.count_failed(reason);
+            }
+            Ended::Live => {
+                self.shared.count_failed(reason);
+                self.scenario.on_closed(conn);
+            }
+            Ended::Leaving if self.shared.phase() < Phase::Drain => self.renew(id),
+            Ended::Leaving => {}
         }
     }
 }

@@ -27,9 +27,9 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// `pipeline` messages of `size` bytes in flight on each connection.
-    pub fn new(run: u16, pipeline: usize, size: usize) -> Exchange {
-        Exchange { run, pipeline, payload: Payload::new(size), lanes: Vec::new(), tally: Tally::default() }
+    /// `pipeline` messages in flight on each connection.
+    pub fn new(run: u16, pipeline: usize, payload: Payload) -> Exchange {
+        Exchange { run, pipeline, payload, lanes: Vec::new(), tally: Tally::default() }
     }
 
     fn send(&mut self, conn: &mut Conn, phase: Phase, now: u64) {

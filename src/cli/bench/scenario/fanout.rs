@@ -116,38 +116,53 @@ pub struct Fanout {
     board: Arc<Board>,
     payload: Payload,
     publisher: Option<Publisher>,
-    /// By connection, its topic and what it has seen.
-    streams: Vec<Option<(usize, Sequence)>>,
+    stride: usize,
+    /// By connection, its number and what it has seen of each of its topics.
+    streams: Vec<Option<(usize, Box<[Sequence]>)>>,
     tally: Tally,
 }
 
 impl Fanout {
-    /// `topics` are those of all threads, and so is `board`.
-    pub fn new(run: u16, pace: Pace, size: usize, topics: Arc<[Arc<str>]>, board: Arc<Board>) -> Fanout {
+    /// `topics` are those of all threads, and so is `board`. `stride` is [`Args::stride`](crate::cli::bench::Args::stride).
+    pub fn new(
+        run: u16,
+        pace: Pace,
+        payload: Payload,
+        topics: Arc<[Arc<str>]>,
+        stride: usize,
+        board: Arc<Board>,
+    ) -> Fanout {
         Fanout {
             run,
             pace,
             topics,
+            stride,
             board,
-            payload: Payload::new(size),
+            payload,
             publisher: None,
             streams: Vec::new(),
             tally: Tally::default(),
         }
     }
 
-    /// The topic of a subscriber, by its number within the run; number 0 is the publisher.
-    pub fn lane_of(number: usize, topics: usize) -> usize {
-        number.saturating_sub(1) % topics
+    /// The topics of a subscriber, by its number within the run; number 0 is the publisher.
+    pub fn lanes_of(number: usize, topics: usize, stride: usize) -> impl ExactSizeIterator<Item = usize> {
+        (number.saturating_sub(1) % stride..topics).step_by(stride)
+    }
+
+    fn lanes(&self, conn: &Conn) -> impl ExactSizeIterator<Item = usize> + use<> {
+        Fanout::lanes_of(conn.number, self.topics.len(), self.stride)
     }
 
     fn on_delivery(&mut self, conn: &Conn, stamp: Stamp, phase: Phase, now: u64) {
-        let Some(Some((lane, sequence))) = self.streams.get_mut(conn.id) else {
+        let (lane, first) = (stamp.lane as usize, conn.number.saturating_sub(1) % self.stride);
+        let is_its = stamp.run == self.run && lane < self.topics.len() && lane % self.stride == first;
+        let stream = self.streams.get_mut(conn.id).and_then(Option::as_mut).filter(|_| is_its);
+        let Some(sequence) = stream.and_then(|(_, sequences)| sequences.get_mut(lane / self.stride)) else {
             self.tally.faults.unexpected += 1;
             return;
         };
-        let lane = *lane;
-        if stamp.run != self.run || stamp.lane as usize != lane || stamp.seq >= self.board.published_in(lane) {
+        if stamp.seq >= self.board.published_in(lane) {
             self.tally.faults.unexpected += 1;
             return;
         }
@@ -230,30 +245,37 @@ impl Fanout {
     }
 }
 
+/// Whether publications are to reach it.
+fn is_hearing(conn: &Conn) -> bool {
+    matches!(conn.role, Role::Subscriber(_)) && !conn.is_deaf
+}
+
 fn has_room(publisher: &Publisher, conns: &Conns) -> bool {
     conns.list[publisher.conn].out.pending().len() < UNSENT_MAX
 }
 
 impl Scenario for Fanout {
-    fn on_settled(&mut self, conn: &Conn) {
-        if matches!(conn.role, Role::Subscriber(_)) {
-            let lane = Fanout::lane_of(conn.number, self.topics.len());
-            self.board.subscribers[lane].fetch_add(1, Relaxed);
+    fn on_settled(&mut self, conn: &Conn, _phase: Phase, _now: u64) {
+        if is_hearing(conn) {
+            for lane in self.lanes(conn) {
+                self.board.subscribers[lane].fetch_add(1, Relaxed);
+            }
         }
     }
 
     fn on_closed(&mut self, conn: &Conn) {
-        if matches!(conn.role, Role::Subscriber(_)) {
-            let lane = Fanout::lane_of(conn.number, self.topics.len());
-            self.board.subscribers[lane].fetch_sub(1, Relaxed);
+        if is_hearing(conn) {
+            for lane in self.lanes(conn) {
+                self.board.subscribers[lane].fetch_sub(1, Relaxed);
+            }
         }
     }
 
     fn start(&mut self, conns: &mut Conns, now: u64) {
         for conn in &conns.list {
-            let lane = Fanout::lane_of(conn.number, self.topics.len());
-            let is_subscriber = matches!(conn.role, Role::Subscriber(_)) && conn.is_live();
-            self.streams.push(is_subscriber.then(|| (lane, Sequence::default())));
+            let sequences = || vec![Sequence::default(); self.lanes(conn).len()].into();
+            let is_subscriber = is_hearing(conn) && conn.is_live();
+            self.streams.push(is_subscriber.then(|| (conn.number, sequences())));
             if conn.role == Role::Publisher && conn.is_live() {
                 self.publisher = Some(Publisher {
                     conn: conn.id,
@@ -293,8 +315,11 @@ impl Scenario for Fanout {
     }
 
     fn finish(&mut self) -> Tally {
-        for (lane, sequence) in self.streams.iter().flatten() {
-            self.tally.faults.lost += sequence.missing(self.board.published_in(*lane));
+        for (number, sequences) in self.streams.iter().flatten() {
+            let lanes = Fanout::lanes_of(*number, self.topics.len(), self.stride);
+            for (lane, sequence) in lanes.zip(sequences) {
+                self.tally.faults.lost += sequence.missing(self.board.published_in(lane));
+            }
         }
         std::mem::take(&mut self.tally)
     }
@@ -310,7 +335,9 @@ mod tests {
         board.published.store(7, Relaxed);
         assert_eq!([0, 1, 2].map(|lane| board.published_in(lane)), [3, 2, 2]);
         assert_eq!([0, 1, 2, 3].map(|publication| board.lane(publication)), [0, 1, 2, 0]);
-        assert_eq!([0, 1, 2, 3, 4].map(|number| Fanout::lane_of(number, 3)), [0, 0, 1, 2, 0]);
+        let lanes = |number, topics, stride| Fanout::lanes_of(number, topics, stride).collect::<Vec<_>>();
+        assert_eq!([0, 1, 2, 3, 4].map(|number| lanes(number, 3, 3)), [[0], [0], [1], [2], [0]]);
+        assert_eq!([1, 2].map(|number| lanes(number, 5, 2)), [vec![0, 2, 4], vec![1, 3]]);
     }
 
     #[test]
@@ -340,7 +367,7 @@ mod tests {
         let topics: Arc<[Arc<str>]> = Arc::from(vec![Arc::from("t")]);
         let board = Arc::new(Board::new(1));
         board.subscribers[0].store(1, Relaxed);
-        let mut fanout = Fanout::new(1, Pace::Window(4), 100, topics, board.clone());
+        let mut fanout = Fanout::new(1, Pace::Window(4), Payload::new(100), topics, 1, board.clone());
         let mut publisher = Publisher { conn: 0, next: 4, undelivered: 0, started_ns: 0, due: 0, progress_ns: 0 };
         board.published.store(4, Relaxed);
         board.deliver(0, 0);

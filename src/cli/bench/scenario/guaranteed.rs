@@ -32,8 +32,6 @@ pub struct Load {
     pub pipeline: usize,
     /// Publications that the subscribers may lag behind, on average.
     pub backlog: usize,
-    /// Bytes of a payload.
-    pub size: usize,
 }
 
 #[derive(Debug)]
@@ -76,13 +74,13 @@ pub struct Guaranteed {
 
 impl Guaranteed {
     /// `progress` is that of all threads.
-    pub fn new(run: u16, load: Load, topic: Arc<str>, progress: Arc<Progress>) -> Guaranteed {
+    pub fn new(run: u16, load: Load, payload: Payload, topic: Arc<str>, progress: Arc<Progress>) -> Guaranteed {
         Guaranteed {
             run,
             load,
             topic,
             progress,
-            payload: Payload::new(load.size),
+            payload,
             publishers: Vec::new(),
             first: 0,
             parts: Vec::new(),
@@ -170,7 +168,7 @@ impl Guaranteed {
 }
 
 impl Scenario for Guaranteed {
-    fn on_settled(&mut self, conn: &Conn) {
+    fn on_settled(&mut self, conn: &Conn, _phase: Phase, _now: u64) {
         if matches!(conn.role, Role::Subscriber(_)) {
             self.progress.add_subscriber();
         }

@@ -1,6 +1,7 @@
 //! What is sent when, and what is measured of what comes back. One file for each scenario; none of
 //! them knows sockets or protocols.
 
+mod connect;
 mod exchange;
 mod fanout;
 mod guaranteed;
@@ -11,6 +12,7 @@ use super::session::Heard;
 use super::shared::Phase;
 use super::stats::Tally;
 
+pub use connect::Connect;
 pub use exchange::Exchange;
 pub use fanout::{Board, Fanout, Pace};
 pub use guaranteed::{Guaranteed, Load, Progress};
@@ -40,8 +42,13 @@ impl Conns {
 
 /// A scenario's part in one thread.
 pub trait Scenario: Send {
-    /// A connection is ready.
-    fn on_settled(&mut self, _conn: &Conn) {}
+    /// Whether a connection that is ready under load is closed, and another opened in its place.
+    fn renews(&self) -> bool {
+        false
+    }
+
+    /// A connection is ready, by what was read at `now`.
+    fn on_settled(&mut self, _conn: &Conn, _phase: Phase, _now: u64) {}
 
     /// A connection that was ready has ended.
     fn on_closed(&mut self, _conn: &Conn) {}

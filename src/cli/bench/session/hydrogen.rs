@@ -3,6 +3,8 @@
 //! Incoming envelopes are not parsed. Members are searched for as the server writes them, without
 //! spaces, so that a delivery costs the generator less than it costs the server.
 
+use std::sync::Arc;
+
 use memchr::memmem;
 
 use super::acks::Acks;
@@ -25,7 +27,7 @@ const PING: &[u8] = br#"","channel":"system","action":"ping","data":"#;
 #[derive(Debug)]
 pub struct Hydrogen {
     /// Taken when the subscription is confirmed.
-    subscribe_to: Option<std::sync::Arc<str>>,
+    subscribe_to: Option<Arc<[Arc<str>]>>,
     /// Whether stamped messages are deliveries rather than responses.
     is_subscriber: bool,
     /// What publications and subscriptions say beyond their topic.
@@ -38,7 +40,7 @@ impl Hydrogen {
     /// Before the upgrade.
     pub fn new(role: &Role, guarantee: Option<&Guarantee>) -> Hydrogen {
         let subscribe_to = match role {
-            Role::Subscriber(topic) => Some(topic.clone()),
+            Role::Subscriber(topics) => Some(topics.clone()),
             Role::Client | Role::Publisher => None,
         };
         let is_subscriber = subscribe_to.is_some();
@@ -50,10 +52,11 @@ impl Hydrogen {
     /// Subscribes, if it is to.
     pub fn open(&mut self, out: &mut Outbox, ear: &mut Ear) {
         match &self.subscribe_to {
-            Some(topic) => {
-                let (at, topic) = (clock::timestamp(), topic.as_bytes());
+            Some(topics) => {
+                let (at, topics) = (clock::timestamp(), topics.join(r#"",""#));
+                let topics = topics.as_bytes();
                 let parts: [&[u8]; 9] =
-                    [HEAD, b"subscribe", TIMESTAMP, &at, SUBSCRIBE, topic, br#""]"#, self.guarantee, b"}}"];
+                    [HEAD, b"subscribe", TIMESTAMP, &at, SUBSCRIBE, topics, br#""]"#, self.guarantee, b"}}"];
                 out.frame(frame::TEXT, &parts);
             }
             None => ear.heard.push(Heard::Settled),
@@ -148,15 +151,20 @@ mod tests {
         assert_eq!(command["data"], data);
 
         let mut out = Outbox::new(Masking::Zero, 1);
-        Hydrogen::new(&Role::Subscriber("bench.t".into()), None).open(&mut out, &mut Ear::default());
+        Hydrogen::new(&Role::subscriber("bench.t".into()), None).open(&mut out, &mut Ear::default());
         let command = sent(&out);
         assert_eq!(command["action"], "subscribe");
         assert_eq!(command["data"]["topics"], serde_json::json!(["bench.t"]));
+
+        let mut out = Outbox::new(Masking::Zero, 1);
+        let both = Role::Subscriber(["bench.a".into(), "bench.*".into()].into());
+        Hydrogen::new(&both, None).open(&mut out, &mut Ear::default());
+        assert_eq!(sent(&out)["data"]["topics"], serde_json::json!(["bench.a", "bench.*"]));
     }
 
     #[test]
     fn a_subscriber_settles_on_its_response_and_then_hears_deliveries() {
-        let (mut session, mut ear) = (Hydrogen::new(&Role::Subscriber("bench.t".into()), None), Ear::default());
+        let (mut session, mut ear) = (Hydrogen::new(&Role::subscriber("bench.t".into()), None), Ear::default());
         let mut out = Outbox::new(Masking::Zero, 1);
         session.on_message(br#"{"type":"event","channel":"system","action":"session","data":{}}"#, &mut out, &mut ear);
         assert!(ear.heard.is_empty());
@@ -176,7 +184,7 @@ mod tests {
         assert_eq!(sent(&out)["data"], json!({"topic": "bench.t", "payload": {}, "guarantee": "at_least_once"}));
 
         let (mut session, mut ear) =
-            (Hydrogen::new(&Role::Subscriber("bench.t".into()), Some(&guarantee)), Ear::default());
+            (Hydrogen::new(&Role::subscriber("bench.t".into()), Some(&guarantee)), Ear::default());
         let mut out = Outbox::new(Masking::Zero, 1);
         session.open(&mut out, &mut ear);
         assert_eq!(sent(&out)["data"], json!({"topics": ["bench.t"], "guarantee": "at_least_once"}));

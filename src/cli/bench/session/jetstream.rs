@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_subscriber_makes_the_stream_and_then_its_consumer() {
-        let mut session = session(&Role::Subscriber("bench.t".into()));
+        let mut session = session(&Role::subscriber("bench.t".into()));
         let mut out = Outbox::new(Masking::Zero, 1);
         session.open(&mut out);
         let opening = text(&out);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn deliveries_are_acknowledged_one_by_one() {
-        let mut session = session(&Role::Subscriber("bench.t".into()));
+        let mut session = session(&Role::subscriber("bench.t".into()));
         let mut payload = Payload::new(64);
         let payload = String::from_utf8(payload.stamped(STAMP).to_vec()).unwrap();
         let stream = format!(

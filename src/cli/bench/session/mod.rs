@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::args::{AckBy, ProtocolKind};
 use super::frame::{self, Outbox};
+use super::inflate::Inflater;
 use super::stamp::{Stamp, StampFinder};
 
 pub use hydrogen::Hydrogen;
@@ -28,8 +29,15 @@ pub enum Role {
     Client,
     /// Publishes.
     Publisher,
-    /// Subscribes to this topic.
-    Subscriber(Arc<str>),
+    /// Subscribes to these topics or patterns, one at least.
+    Subscriber(Arc<[Arc<str>]>),
+}
+
+impl Role {
+    /// A subscriber of one topic or pattern.
+    pub fn subscriber(topic: Arc<str>) -> Role {
+        Role::Subscriber(Arc::from([topic]))
+    }
 }
 
 /// What carries a connection.
@@ -70,10 +78,12 @@ pub enum Heard {
 pub struct Ear {
     /// What was heard since it was last taken.
     pub heard: Vec<Heard>,
-    /// Bytes of messages since they were last taken.
+    /// Bytes of messages, as they came, since they were last taken.
     pub bytes: u64,
     /// Finds the stamps.
     pub stamps: StampFinder,
+    /// Made when the first compressed message comes.
+    pub inflater: Option<Box<Inflater>>,
     /// The text of the first refusal, for the report.
     pub refusal: Option<String>,
     /// When the bytes were read that it listens to.
@@ -180,7 +190,6 @@ impl Session {
 
     /// A whole WebSocket message came.
     pub fn on_message(&mut self, message: &[u8], out: &mut Outbox, ear: &mut Ear) -> Result<(), Fault> {
-        ear.bytes += message.len() as u64;
         match self {
             Session::Raw => ear.message(message),
             Session::Hydrogen(session) => session.on_message(message, out, ear),

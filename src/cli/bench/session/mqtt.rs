@@ -26,7 +26,7 @@ const PACKET_MAX: usize = 64 << 20;
 /// One connection's state.
 #[derive(Debug)]
 pub struct Mqtt {
-    topic: Option<Arc<str>>,
+    topics: Option<Arc<[Arc<str>]>>,
     client_id: String,
     is_guaranteed: bool,
     /// Whether packets go in WebSocket messages.
@@ -41,12 +41,12 @@ pub struct Mqtt {
 impl Mqtt {
     /// Before the upgrade.
     pub fn new(transport: Transport, role: &Role, is_guaranteed: bool, run: u16, number: usize) -> Mqtt {
-        let topic = match role {
-            Role::Subscriber(topic) => Some(topic.clone()),
+        let topics = match role {
+            Role::Subscriber(topics) => Some(topics.clone()),
             Role::Client | Role::Publisher => None,
         };
         Mqtt {
-            topic,
+            topics,
             client_id: format!("hydrogen-bench-{run:04x}-{number}"),
             is_guaranteed,
             is_framed: transport == Transport::WebSocket,
@@ -59,7 +59,7 @@ impl Mqtt {
     /// Sends CONNECT without a keep-alive. The session is clean, but for guaranteed subscribers.
     pub fn open(&mut self, out: &mut Outbox) {
         let id = self.client_id.as_bytes();
-        let is_clean = !(self.is_guaranteed && self.topic.is_some());
+        let is_clean = !(self.is_guaranteed && self.topics.is_some());
         let flags = [u8::from(is_clean) << 1];
         self.packet(CONNECT, &[b"\0\x04MQTT\x04", &flags, b"\0\0", &[&text_len(id), id].concat()], out);
     }
@@ -115,18 +115,22 @@ impl Mqtt {
                     None => ear.refused(None, b"a PUBACK of nothing that was published"),
                 };
             }
-            (CONNACK, [_, 0]) => match &self.topic {
-                Some(topic) => {
-                    let packet_id = [0, 1];
-                    let qos = [u8::from(self.is_guaranteed)];
-                    self.packet(SUBSCRIBE, &[&packet_id, &text_len(topic.as_bytes()), topic.as_bytes(), &qos], out);
+            (CONNACK, [_, 0]) => match &self.topics {
+                Some(topics) => {
+                    let mut filters = Vec::new();
+                    for topic in topics.iter() {
+                        filters.extend_from_slice(&text_len(topic.as_bytes()));
+                        filters.extend_from_slice(topic.as_bytes());
+                        filters.push(u8::from(self.is_guaranteed));
+                    }
+                    self.packet(SUBSCRIBE, &[&[0, 1], &filters], out);
                 }
                 None => ear.heard.push(Heard::Settled),
             },
-            (SUBACK, [_, _, 0]) if self.is_guaranteed => {
+            (SUBACK, [_, _, granted @ ..]) if self.is_guaranteed && granted.contains(&0) => {
                 return Err("the broker grants quality of service 0 alone".into());
             }
-            (SUBACK, [_, _, 0..=2]) => ear.heard.push(Heard::Settled),
+            (SUBACK, [_, _, granted @ ..]) if granted.iter().all(|qos| *qos <= 2) => ear.heard.push(Heard::Settled),
             (PINGRESP, _) => ear.heard.push(Heard::Pong(None)),
             (CONNACK, _) => return Err("the broker refused the connection".into()),
             (SUBACK, _) => return Err("the broker refused the subscription".into()),
@@ -248,7 +252,7 @@ mod tests {
         ]
         .concat();
         for cut in 0..stream.len() {
-            let mut session = Mqtt::new(Transport::WebSocket, &Role::Subscriber("bench.t".into()), false, 1, 1);
+            let mut session = Mqtt::new(Transport::WebSocket, &Role::subscriber("bench.t".into()), false, 1, 1);
             let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
             for part in [&stream[..cut], &stream[cut..]] {
                 session.on_message(part, &mut out, &mut ear).unwrap();
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_guaranteed_subscriber_has_a_lasting_session_and_acknowledges() {
-        let mut session = Mqtt::new(Transport::WebSocket, &Role::Subscriber("bench.t".into()), true, 1, 1);
+        let mut session = Mqtt::new(Transport::WebSocket, &Role::subscriber("bench.t".into()), true, 1, 1);
         let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
         session.open(&mut out);
         let mut payload = Payload::new(64);

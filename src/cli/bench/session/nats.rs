@@ -17,7 +17,7 @@ const PAYLOAD_MAX: usize = 64 << 20;
 /// One connection's state.
 #[derive(Debug)]
 pub struct Nats {
-    topic: Option<Arc<str>>,
+    topics: Option<Arc<[Arc<str>]>>,
     is_settled: bool,
     /// Where deliveries are guaranteed.
     jetstream: Option<JetStream>,
@@ -47,12 +47,12 @@ impl Message<'_> {
 impl Nats {
     /// Before the connection.
     pub fn new(role: &Role, guarantee: Option<&Guarantee>, run: u16, number: usize) -> Nats {
-        let topic = match role {
-            Role::Subscriber(topic) => Some(topic.clone()),
+        let topics = match role {
+            Role::Subscriber(topics) => Some(topics.clone()),
             Role::Client | Role::Publisher => None,
         };
         let jetstream = guarantee.map(|guarantee| JetStream::new(role, guarantee, run, number));
-        Nats { topic, is_settled: false, jetstream }
+        Nats { topics, is_settled: false, jetstream }
     }
 
     /// Connects and subscribes; the pong to the ping behind it confirms both.
@@ -62,8 +62,8 @@ impl Nats {
             jetstream.open(out);
             return;
         }
-        if let Some(topic) = &self.topic {
-            out.raw(&[b"SUB ", topic.as_bytes(), b" 1\r\n"]);
+        for (index, topic) in self.topics.iter().flat_map(|topics| topics.iter()).enumerate() {
+            out.raw(&[b"SUB ", topic.as_bytes(), b" ", (index + 1).to_string().as_bytes(), b"\r\n"]);
         }
         out.raw(&[b"PING\r\n"]);
     }
@@ -149,7 +149,7 @@ mod tests {
         ]
         .concat();
         for cut in 0..stream.len() {
-            let mut session = Nats::new(&Role::Subscriber("bench.t".into()), None, 1, 1);
+            let mut session = Nats::new(&Role::subscriber("bench.t".into()), None, 1, 1);
             let (mut out, mut ear) = (Outbox::new(Masking::Zero, 1), Ear::default());
             let used = session.on_stream(&stream[..cut], &mut out, &mut ear).unwrap();
             let rest = session.on_stream(&stream[used..], &mut out, &mut ear).unwrap();
@@ -184,9 +184,10 @@ mod tests {
     #[test]
     fn the_opening_subscribes_and_asks_for_a_pong() {
         let mut out = Outbox::new(Masking::Zero, 1);
-        let mut session = Nats::new(&Role::Subscriber("a.b".into()), None, 1, 1);
+        let both = Role::Subscriber(["a.b".into(), "c.*".into()].into());
+        let mut session = Nats::new(&both, None, 1, 1);
         session.open(&mut out);
         session.publish("a.b", b"xyz", Stamp::default(), &mut out);
-        assert!(out.pending().ends_with(b"\r\nSUB a.b 1\r\nPING\r\nPUB a.b 3\r\nxyz\r\n"));
+        assert!(out.pending().ends_with(b"\r\nSUB a.b 1\r\nSUB c.* 2\r\nPING\r\nPUB a.b 3\r\nxyz\r\n"));
     }
 }

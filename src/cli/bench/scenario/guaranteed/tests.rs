@@ -11,8 +11,8 @@ fn scene(sent: u64) -> Guaranteed {
     for _ in 0..sent {
         progress.count_published(0);
     }
-    let load = Load { pipeline: 4, backlog: 8, size: 64 };
-    let mut scene = Guaranteed::new(RUN, load, Arc::from("t"), progress);
+    let load = Load { pipeline: 4, backlog: 8 };
+    let mut scene = Guaranteed::new(RUN, load, Payload::new(64), Arc::from("t"), progress);
     let answers = Sequence::default();
     scene.publishers.push(Publisher { conn: 0, lane: 0, next: sent, unanswered: sent as usize, answers });
     scene.parts = vec![Part::Publisher(0), Part::Subscriber(vec![Sequence::default()].into())];
