@@ -11,7 +11,6 @@ found, or installed below .test/venv.
 """
 import argparse
 import json
-import os
 import subprocess
 import sys
 import venv
@@ -21,6 +20,7 @@ from statistics import median
 # The folder stays as it is.
 sys.dont_write_bytecode = True
 import run
+from report import faults
 from targets import CPU
 
 PLOTS = run.ROOT / "docs" / "plots"
@@ -75,7 +75,7 @@ def measure_all(options):
                         result.update(growth=name, value=value, label=label, repetition=repetition)
                         lines.write(json.dumps(result) + "\n")
                         lines.flush()
-                        run.say(f"{name:12} {value:7} {label:45} {result[CPU] or 0:9.2f} µs  faults: {run.faults([result])}")
+                        run.say(f"{name:12} {value:7} {label:45} {result[CPU] or 0:9.2f} µs  faults: {faults([result])}")
 
 
 def points(lines):
