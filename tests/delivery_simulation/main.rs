@@ -44,6 +44,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (25106, "offsets that were answered before the store failed were given again"),
     (31772, "an earlier failure of the same subscription took its member out"),
     (112687, "what was fetched to be sent again went before older events that came back meanwhile"),
+    (172043, "a session came back with a durable subscription that could then not be written down, and was dropped"),
     (274316, "a session came back after its subscription had been ended without it"),
     (337924, "an ack up to an offset was expected to reach the next epoch, too"),
     (575504, "who had been shut out gave its session away once more, after the session's time"),
