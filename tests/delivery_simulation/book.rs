@@ -153,7 +153,7 @@ pub struct Book {
     pub keys: FxHashMap<Box<str>, usize>,
     pub acks: Vec<Ack>,
     pub damage: Vec<Damage>,
-    /// Sessions that were written down, and synced.
+    /// Sessions that were written down with what they hold, and synced.
     pub sessions: BTreeSet<Box<str>>,
     /// Sessions whose record was damaged.
     pub lost_sessions: Vec<Box<str>>,

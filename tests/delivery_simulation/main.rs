@@ -61,6 +61,8 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (1001332, "a session was expected after a power cut that had been joined while the store was full"),
     (1006414, "events of a pattern that was taken back were counted as in flight"),
     (1011392, "a session was expected, as in 1001332"),
+    (1592147, "a session that had been written down without it was expected to hold what was joined in trouble"),
+    (1676580, "a session was expected to hold what was joined in trouble, as in 1592147"),
 ];
 
 const SEEDS: u64 = 256;
