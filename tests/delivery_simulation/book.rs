@@ -81,6 +81,10 @@ pub struct Pat {
     pub heard: u64,
     /// When it was answered with success; 0 before that.
     pub answered: u64,
+    /// What was sent before this was not sent for it, or may have been taken back.
+    pub holds_from: Mono,
+    /// It was asked for again before it was answered with success.
+    pub is_repeated: bool,
     /// When its end was asked for; 0 before that.
     pub ended: u64,
 }
@@ -149,7 +153,7 @@ pub struct Book {
     pub keys: FxHashMap<Box<str>, usize>,
     pub acks: Vec<Ack>,
     pub damage: Vec<Damage>,
-    /// Sessions that were written down, and synced.
+    /// Sessions that were written down with what they hold, and synced.
     pub sessions: BTreeSet<Box<str>>,
     /// Sessions whose record was damaged.
     pub lost_sessions: Vec<Box<str>>,
@@ -198,9 +202,12 @@ impl Sub {
         })
     }
 
-    /// What is not answered yet may be taken back, with all that was sent of it.
-    fn still_wants(&self, topic: usize) -> bool {
-        self.pats.iter().any(|pat| pat.answered > 0 && pat.ended == 0 && matches(pat.pattern, topic))
+    /// Whether what was sent of a topic at some time is held for it. Delivery until an ack is promised
+    /// to what was granted: with a pattern that is refused or ended goes what was sent for it, also if
+    /// the pattern, or another one of the topic, is granted later.
+    fn still_wants(&self, topic: usize, sent: Mono) -> bool {
+        let holds = |pat: &Pat| pat.answered > 0 && pat.ended == 0 && pat.holds_from <= sent;
+        self.pats.iter().any(|pat| holds(pat) && matches(pat.pattern, topic))
     }
 
     /// Acks up to this step survive what happens now.
@@ -456,7 +463,7 @@ impl Book {
                     && self.late.is_none_or(|late| now < fate.at.after(late))
                     && other.gone == Gone::No
                     && other.expires.is_none_or(|at| at > self.wall)
-                    && sub.still_wants(other.topic)
+                    && sub.still_wants(other.topic, fate.at)
                     && !sub.is_vague(other);
                 assert!(!waits, "{} comes before the unacked {:016x}-{}", name(), other.epoch, other.offset);
             }
@@ -466,29 +473,35 @@ impl Book {
         fate.acked = 0;
         let is_over = sub.is_over;
         let Sub { window, ref key, .. } = subs[sub_index];
-        let count = if is_over { 0 } else { open(&subs[sub_index], events, life) };
+        let count = if is_over { 0 } else { open(&subs[sub_index], events, life).count() };
         assert!(count <= window, "{key:?} has {count} events in flight, with a window of {window}");
     }
 
     /// How many events a subscription was sent for good, and has not acked.
     pub fn open(&self, sub: usize) -> usize {
         let sub = &self.subs[sub];
-        if sub.is_over { 0 } else { open(sub, &self.events, self.life) }
+        if sub.is_over { 0 } else { open(sub, &self.events, self.life).count() }
+    }
+
+    /// Their ids.
+    pub fn open_ids(&self, sub: usize) -> Vec<String> {
+        let open = open(&self.subs[sub], &self.events, self.life);
+        open.map(|event| format!("{:016x}-{}", event.epoch, event.offset)).collect()
     }
 }
 
-fn open(sub: &Sub, events: &[Event], life: u32) -> usize {
-    let is_open = |(event, fate): (&Event, &Fate)| {
+fn open<'a>(sub: &'a Sub, events: &'a [Event], life: u32) -> impl Iterator<Item = &'a Event> {
+    let is_open = move |(event, fate): &(&Event, &Fate)| {
         fate.life == life
             && fate.acked == 0
             && !fate.is_claimed
             && !fate.was_dead
             && event.gone == Gone::No
             && event.expires.is_none()
-            && sub.still_wants(event.topic)
+            && sub.still_wants(event.topic, fate.at)
             && !sub.is_vague(event)
     };
-    events.iter().zip(&sub.fates).filter(|one| is_open(*one)).count()
+    events.iter().zip(&sub.fates).filter(is_open).map(|(event, _)| event)
 }
 
 /// What the world says of connections and times.

@@ -371,13 +371,25 @@ impl World {
             }
             let is_all = of.pats.is_empty() && self.dice.chance(25);
             let filter = self.dice.chance(20).then(|| self.dice.below(2));
-            of.pats.push(Pat { pattern, filter, is_all, asked: self.step, heard, answered: 0, ended: 0 });
+            of.pats.push(Pat {
+                pattern,
+                filter,
+                is_all,
+                asked: self.step,
+                heard,
+                answered: 0,
+                holds_from: self.now.mono,
+                is_repeated: false,
+                ended: 0,
+            });
         }
         let open = |pat: &Pat| pat.ended == 0 && (is_durable || pat.answered == 0);
         let Some(place) = of.pats.iter().position(open) else {
             self.clients[c].is_subscribed = true;
             return;
         };
+        let pat = &mut of.pats[place];
+        pat.is_repeated |= pat.asked < self.step && pat.answered == 0;
         let pat = &of.pats[place];
         let mut data = String::with_capacity(128);
         let _ = write!(

@@ -50,7 +50,8 @@ impl World {
         }
         let held: Vec<usize> = self.server.workers.iter().map(|worker| worker.shard.hydrogen().in_flight()).collect();
         let open: Vec<usize> = (0..self.book.subs.len()).map(|sub| self.book.open(sub)).collect();
-        panic!("the world does not come to rest: in flight {held:?}, unacked of subscriptions {open:?}");
+        let events: Vec<String> = (0..self.book.subs.len()).flat_map(|sub| self.book.open_ids(sub)).collect();
+        panic!("the world does not come to rest: in flight {held:?}, unacked of subscriptions {open:?}: {events:?}");
     }
 
     /// Everybody does what is left to do. Returns whether anything was.

@@ -191,15 +191,15 @@ impl World {
                     let pat = &mut self.book.subs[sub].pats[place];
                     if pat.answered == 0 {
                         pat.answered = self.step;
+                        if pat.is_repeated {
+                            pat.holds_from = self.now.mono;
+                        }
                     }
                     client.is_subscribed = true;
                     if let Some(session) = &mut client.session {
                         // What is there is joined without the store while that is in trouble.
                         session.is_stored |= client.role != Role::Durable || self.book.sessions.contains(&session.id);
                     }
-                } else if self.book.subs[sub].pats.iter().all(|pat| pat.answered == 0) {
-                    // It may be ended, and made anew when it is asked for again.
-                    self.book.subs[sub].fates.iter_mut().for_each(|fate| fate.is_claimed = true);
                 }
             }
             Command::Listen => client.is_subscribed = is_done,

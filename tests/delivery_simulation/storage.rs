@@ -22,7 +22,7 @@ use crate::world::World;
 enum Kind {
     Cursor(usize),
     Letter(Box<str>, bool),
-    /// A session, synced.
+    /// A session that holds guaranteed subscriptions, synced.
     Session(Box<str>),
 }
 
@@ -61,6 +61,11 @@ pub fn open(disk: &MemoryDisk, world: Option<&mut World>, mutation: Mutation) ->
     }
     let image = ShardImage::load(opened.image, &mut backend).expect("a store that was opened can be read");
     (Storage::new(backend, last), Arc::new(image))
+}
+
+/// Whether a session's record holds guaranteed subscriptions.
+fn is_joined(record: &[u8]) -> bool {
+    std::str::from_utf8(record).is_ok_and(|text| text.contains("\"joined\":["))
 }
 
 /// A group whose sync failed may have reached the disk all the same.
@@ -141,6 +146,11 @@ impl World {
             },
             Write::Put { table: Table::DeadLetters, key, .. } => Kind::Letter(key, true),
             Write::Delete { table: Table::DeadLetters, key, .. } => Kind::Letter(key, false),
+            // Of what was joined while the store was in trouble, nothing may be written (docs/protocol.md).
+            Write::Put { table: Table::Sessions, key, value, .. } if !is_joined(&value) => {
+                self.book.sessions.remove(&key);
+                return;
+            }
             Write::Put { table: Table::Sessions, key, level: Level::Disk, .. } => Kind::Session(key),
             Write::Append(_) | Write::Trim { .. } | Write::Put { .. } | Write::Delete { .. } => return,
         };

@@ -1,7 +1,7 @@
 //! What a shard begins with after a restart: the store's logs, and what it holds of subscriptions
 //! and sessions. Every worker is handed all of it and takes its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -73,6 +73,7 @@ impl ShardImage {
             }
             Ok(())
         })?;
+        image.leave_out_unheld();
         each(backend, Table::Retained, |_, key, value| {
             image.retained.push((key.into(), value.clone()));
             Ok(())
@@ -89,6 +90,19 @@ impl ShardImage {
             Ok(())
         })?;
         Ok(image)
+    }
+
+    /// A session and its unnamed subscription are two writes, and a crash may have come between them.
+    /// What only the session has would be said to be back, and would get nothing.
+    fn leave_out_unheld(&mut self) {
+        let unnamed = self.subscriptions.iter().filter(|(key, ..)| matches!(key, ConsumerKey::Session(_)));
+        let held: BTreeMap<String, &Definition> =
+            unnamed.map(|(key, definition, _)| (key.to_string(), definition)).collect();
+        for joined in self.sessions.iter_mut().flat_map(|session| &mut session.joined) {
+            if let Some(definition) = held.get(&joined.key) {
+                joined.patterns.retain(|pattern| definition.has(pattern));
+            }
+        }
     }
 }
 
@@ -160,6 +174,42 @@ impl Hydrogen {
         }
         if self.topics.counts().topics + self.logs.len() + self.kept.len() + self.consumers.len() > 0 {
             self.ensure_sweep(now.mono);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_session_comes_back_without_what_its_own_subscription_does_not_have() {
+        let definition = |topics: &[&str]| {
+            let patterns: Vec<Value> = topics.iter().map(|topics| json!({"topics": topics, "since": 1})).collect();
+            let text = json!({"patterns": patterns, "window": 1, "ack_timeout_ms": 1000}).to_string();
+            Definition::decode(text.as_bytes()).unwrap()
+        };
+        let durable = "d/n/ada";
+        // (subscription in the store, what it has, key in the session, what the session has, what stays)
+        for (key, has, joined, patterns, stays) in [
+            ("s/1.a", &["a.b", "c.*"][..], "s/1.a", &["a.b", "c.*"][..], &["a.b", "c.*"][..]),
+            ("s/1.a", &["a.b"], "s/1.a", &["a.b", "c.*"], &["a.b"]),
+            // None of it is there: that is found, and told, by who resumes.
+            ("s/2.b", &["a.b"], "s/1.a", &["a.b"], &["a.b"]),
+            // Another may have made it anew.
+            (durable, &["a.b"], durable, &["a.b", "c.*"], &["a.b", "c.*"]),
+        ] {
+            let record = json!({"id": "1.a", "identity": "ada", "secret": vec![0; 32],
+                "joined": [{"key": joined, "patterns": patterns}]});
+            let mut image = ShardImage {
+                subscriptions: vec![(ConsumerKey::parse(key).unwrap(), definition(has), None)],
+                sessions: vec![SessionRecord::decode(record.to_string().as_bytes()).unwrap()],
+                ..ShardImage::default()
+            };
+            image.leave_out_unheld();
+            assert_eq!(image.sessions[0].joined[0].patterns, stays, "{joined} with {has:?}");
         }
     }
 }

@@ -5,14 +5,13 @@
 //! closed with 4004. While a session is being resumed, its connection's messages wait.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::asked::{Asked, Upkeep};
-use super::consumer_id::{ConsumerId, ConsumerKey, first_conn, home_of_session};
+use super::consumer_id::{ConsumerKey, first_conn, home_of_session};
 use super::gather::{Gather, Kind, Part, Restored};
 use super::guaranteed::AckOf;
 use super::kept::{ResumeAsk, WAITING_MAX};
@@ -250,27 +249,6 @@ impl Hydrogen {
                 out.peers.push((home, Peer::Join { ticket, id, conn }));
             }
         }
-    }
-
-    /// A resumed session's connection joins a subscription again.
-    pub(super) fn on_join(&mut self, id: ConsumerId, conn: ConnId, reply: Reply, now: Now, out: &mut Outbox<Peer>) {
-        let part = match self.consumers.of_mut(id) {
-            Some(held) => {
-                held.consumer.attach(conn);
-                held.unattended = None;
-                let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
-                let is_told = !lost.is_empty();
-                let joined = held.joined(lost);
-                if is_told {
-                    self.consumers.mark_dirty(id);
-                    self.arm_save(now);
-                }
-                Part::Joined(joined)
-            }
-            // It could not be written down, or was ended when the session should have been, too.
-            None => Part::NotJoined(id),
-        };
-        self.part(reply, part, now, out);
     }
 
     /// All parts of a resumed session are there: the client is told, then its events come.

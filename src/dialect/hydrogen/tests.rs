@@ -1,5 +1,7 @@
 //! One shard by itself: what becomes of sessions whose rights change, and of what they send.
 
+mod rejoining;
+
 use std::sync::Arc;
 use std::time::Duration;
 

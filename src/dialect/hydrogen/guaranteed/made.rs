@@ -1,6 +1,7 @@
 //! How the making of a guaranteed subscription ends: the client is answered, or everything that was
 //! done for it is taken back, wherever it was done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
@@ -8,7 +9,7 @@ use super::super::gather::Part;
 use super::super::making::{Make, Making, Started, Wanted};
 use super::super::reply_to::Reply;
 use super::super::{Hydrogen, Peer};
-use crate::base::{Code, Error, Now, WorkerId};
+use crate::base::{Code, ConnId, Error, Now, WorkerId};
 use crate::engine::outbound::Lane;
 use crate::engine::topic::Pattern;
 use crate::engine::work::Outbox;
@@ -37,6 +38,39 @@ impl Hydrogen {
         }
         self.finish(ticket, Ok(granting.json()), now, out);
         self.start_delivery(id, conn, now, out);
+    }
+
+    /// A resumed session's connection joins a subscription again.
+    pub(in super::super) fn on_join(
+        &mut self,
+        id: ConsumerId,
+        conn: ConnId,
+        reply: Reply,
+        now: Now,
+        out: &mut Outbox<Peer>,
+    ) {
+        let part = match self.consumers.of_mut(id) {
+            Some(held) => {
+                held.consumer.attach(conn);
+                held.unattended = None;
+                // What cannot be written down is dropped: nobody is told before that it is there.
+                if !held.writing.is_stored() {
+                    held.rejoining.push(reply);
+                    return;
+                }
+                let lost: Vec<Arc<str>> = std::mem::take(&mut held.lost).into_iter().collect();
+                let is_told = !lost.is_empty();
+                let joined = held.joined(lost);
+                if is_told {
+                    self.consumers.mark_dirty(id);
+                    self.arm_save(now);
+                }
+                Part::Joined(joined)
+            }
+            // It could not be written down, or was ended when the session should have been, too.
+            None => Part::NotJoined(id),
+        };
+        self.part(reply, part, now, out);
     }
 
     /// The client is told that it has no subscription: so its session must not have it either, nor

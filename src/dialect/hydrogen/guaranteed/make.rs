@@ -279,8 +279,13 @@ impl Hydrogen {
         out: &mut Outbox<Peer>,
     ) {
         let mut is_void = false;
+        let mut rejoined = Vec::new();
         if let Some(held) = self.consumers.of_mut(saving.id) {
             held.writing.end(result.is_ok());
+            if held.writing.is_stored() {
+                let replies = std::mem::take(&mut held.rejoining).into_iter();
+                rejoined = replies.map(|reply| (reply, held.joined(Vec::new()))).collect();
+            }
             // Who was a member before stays one, and who asked again meanwhile.
             if result.is_err() && saving.joins && held.writing.is_idle() {
                 held.consumer.detach(saving.conn, now);
@@ -289,6 +294,9 @@ impl Hydrogen {
         }
         if is_void {
             self.drop_consumer(saving.id, now, out);
+        }
+        for (reply, joined) in rejoined {
+            self.part(reply, Part::Joined(joined), now, out);
         }
         let part = match (result, self.consumers.of(saving.id)) {
             (Err(error), _) => Part::Failed(error),
@@ -359,8 +367,11 @@ impl Hydrogen {
         true
     }
 
-    fn drop_consumer(&mut self, id: ConsumerId, _now: Now, out: &mut Outbox<Peer>) -> Option<ConsumerKey> {
+    fn drop_consumer(&mut self, id: ConsumerId, now: Now, out: &mut Outbox<Peer>) -> Option<ConsumerKey> {
         let held = self.consumers.remove(id)?;
+        for reply in held.rejoining {
+            self.part(reply, Part::NotJoined(id), now, out);
+        }
         self.counters.inc(Metric::CONSUMERS_ENDED);
         let patterns: Vec<Pattern> = held.consumer.selectors().map(|selector| selector.pattern.clone()).collect();
         self.forget_interest(id, &patterns, out);

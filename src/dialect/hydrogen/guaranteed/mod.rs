@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::gather::Joined;
+use super::reply_to::Reply;
 use crate::base::Mono;
 use crate::engine::delivery::{Consumer, DeadLetter};
 use crate::engine::outbound::{Lane, Overflow};
@@ -47,6 +48,8 @@ pub(super) struct Held {
     pub armed: Option<Mono>,
     /// How far it is written down itself.
     pub writing: Writing,
+    /// Who resumes a session and is told that it is there once it is written down.
+    pub rejoining: Vec<Reply>,
     /// Its cursor is on its way to the store.
     pub is_saving: bool,
     /// Topics of which it lost events, until its client is told.
@@ -89,6 +92,11 @@ impl Writing {
 
     pub fn is_written(self) -> bool {
         !self.is_behind
+    }
+
+    /// Some form of it is in the store.
+    pub fn is_stored(self) -> bool {
+        self.is_stored
     }
 
     /// Nothing of it is on its way.
@@ -137,6 +145,7 @@ impl Consumers {
             lane: Lane::Events,
             armed: None,
             writing: Writing::default(),
+            rejoining: Vec::new(),
             is_saving: false,
             lost: BTreeSet::new(),
             fetching: (0, None),

@@ -71,6 +71,11 @@ impl Definition {
         serde_json::from_slice(bytes).ok()
     }
 
+    /// Whether it has a pattern.
+    pub(in super::super) fn has(&self, pattern: &str) -> bool {
+        self.patterns.iter().any(|written| written.topics == pattern)
+    }
+
     fn selectors(&self) -> Vec<Selector> {
         let selector = |written: &Written| {
             let filter = match &written.filter {
