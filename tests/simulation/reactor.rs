@@ -22,7 +22,7 @@ use crate::worker::Worker;
 const STALL_RETRY: Duration = Duration::from_millis(1);
 /// How often in a turn shards are borrowed, and for batches of how many items.
 const LENT_ROUNDS: usize = 4;
-const LENT_ITEMS: usize = 8;
+const LENT_ITEMS: usize = 32;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A socket as the reactor knows it.
@@ -84,9 +84,10 @@ impl Reactor {
         self.read_ready(floor);
         self.endpoint.on_time(floor.now);
         self.lingering_on_time(floor);
-        self.flush(floor);
         self.finish(floor);
         self.work(workers, floor);
+        self.flush(floor);
+        self.finish(floor);
         self.hand_on(floor);
         self.check(floor);
         self.sleep(floor);
@@ -372,8 +373,6 @@ impl Reactor {
             }
             self.take_orders(orders, floor);
             self.cast(floor);
-            self.flush(floor);
-            self.finish(floor);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::base::{Error, Metric, Mono, Now, Wall};
 use crate::engine::outbound::EventFrame;
 use crate::engine::store::{DedupKey, Level, Record};
 use crate::engine::topic::{Payload, Stamp, Target};
-use crate::engine::wire::{EventHead, event, event_room};
+use crate::engine::wire::{EventHead, event, event_room, push_u64};
 use crate::engine::work::{Order, Outbox};
 use crate::engine::ws::FrameBuilder;
 
@@ -49,10 +49,23 @@ impl Event<'_> {
     }
 }
 
-/// `{"event":…,"offset":…,"receivers":…,"level":…}`.
+/// `{"event":…,"offset":…,"receivers":…,"level":…}`. There is one for each publication, so nothing is
+/// formatted that can be copied.
 pub(super) fn answer(stamp: Stamp, receivers: usize, level: Level) -> Box<str> {
-    let (offset, level) = (stamp.offset, level.as_str());
-    format!("{{\"event\":\"{stamp}\",\"offset\":{offset},\"receivers\":{receivers},\"level\":\"{level}\"}}").into()
+    let mut text = Vec::with_capacity(128);
+    text.extend_from_slice(b"{\"event\":\"");
+    text.extend_from_slice(&stamp.epoch.digits());
+    text.push(b'-');
+    push_u64(&mut text, stamp.offset);
+    text.extend_from_slice(b"\",\"offset\":");
+    push_u64(&mut text, stamp.offset);
+    text.extend_from_slice(b",\"receivers\":");
+    push_u64(&mut text, receivers as u64);
+    text.extend_from_slice(b",\"level\":\"");
+    text.extend_from_slice(level.as_str().as_bytes());
+    text.extend_from_slice(b"\"}");
+    // All of it is ASCII.
+    String::from_utf8(text).unwrap_or_default().into()
 }
 
 impl Hydrogen {
@@ -222,4 +235,17 @@ pub(super) fn payload_of(frame: &Bytes) -> &str {
         Some(_) | None => 2,
     };
     frame.get(header..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::topic::Epoch;
+
+    #[test]
+    fn an_answer_names_the_event_and_its_level() {
+        let stamp = Stamp { epoch: Epoch::new(7), offset: 12, prev: 11 };
+        let expected = format!("{{\"event\":\"{stamp}\",\"offset\":12,\"receivers\":0,\"level\":\"disk\"}}");
+        assert_eq!(*answer(stamp, 0, Level::Disk), *expected);
+    }
 }

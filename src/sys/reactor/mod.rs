@@ -186,9 +186,10 @@ impl<P: Send> Reactor<P> {
         self.read_ready(now);
         self.endpoint.on_time(now);
         self.lingering.on_time(now.mono);
-        self.flush(now);
         self.finish(now);
         self.work(now);
+        self.flush(now);
+        self.finish(now);
         self.hand_on();
         // Writing, or a worker's queue with room again, may have set connections free after the
         // turn's reads: their edge has come and will not come again.
@@ -393,7 +394,7 @@ impl<P: Send> Reactor<P> {
     }
 
     /// Works small batches off on this thread where their worker sleeps, and carries out what comes
-    /// of it, which may be more of them.
+    /// of it, which may be more of them. What is to be written goes out with the turn's other writes.
     fn work(&mut self, now: Now) {
         for _ in 0..LENT_ROUNDS {
             if !self.borrow_shards() {
@@ -403,8 +404,6 @@ impl<P: Send> Reactor<P> {
             self.take_orders(orders.drain(..), now);
             self.orders = orders;
             self.cast(now);
-            self.flush(now);
-            self.finish(now);
         }
     }
 
