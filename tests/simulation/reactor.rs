@@ -22,7 +22,7 @@ use crate::worker::Worker;
 const STALL_RETRY: Duration = Duration::from_millis(1);
 /// How often in a turn shards are borrowed, and for batches of how many items.
 const LENT_ROUNDS: usize = 4;
-const LENT_ITEMS: usize = 32;
+const LENT_ITEMS: usize = 8;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A socket as the reactor knows it.

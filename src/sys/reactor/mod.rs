@@ -48,6 +48,9 @@ const STALL_RETRY: Duration = Duration::from_millis(1);
 /// What a read takes of a connection's budget at least, whatever it brings.
 const READ_COST: usize = 4096;
 
+/// A poll that takes this long had to wait.
+const IDLE: Duration = Duration::from_micros(10);
+
 /// How often in a turn shards are borrowed.
 const LENT_ROUNDS: usize = 4;
 
@@ -90,6 +93,8 @@ pub struct Reactor<P> {
     inbox: ReactorReceiver,
     workers: Vec<WorkerSender<P>>,
     lent: Vec<Arc<dyn Lent>>,
+    /// There was nothing to do before this turn.
+    was_idle: bool,
     /// Orders of a borrowed shard, on their way.
     orders: Vec<Order>,
     stalled: Vec<bool>,
@@ -118,6 +123,7 @@ impl<P: Send> Reactor<P> {
             stalled: vec![false; parts.workers.len()],
             workers: parts.workers,
             lent: parts.lent,
+            was_idle: false,
             orders: Vec::new(),
             requests: parts.requests,
             refused: VecDeque::new(),
@@ -138,23 +144,23 @@ impl<P: Send> Reactor<P> {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(POLL_EVENTS);
         while !self.stop {
-            let timeout = self.timeout();
+            let now = self.clock.now().mono;
+            let timeout = self.timeout(now);
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 return Err(error);
             }
-            self.turn(&events);
+            self.turn(&events, now);
         }
         Ok(())
     }
 
     /// How long the poll may wait: not at all while something is left to do.
-    fn timeout(&mut self) -> Option<Duration> {
+    fn timeout(&mut self, now: Mono) -> Option<Duration> {
         if !self.ready.is_empty() || self.acceptor.is_ready() || !self.inbox.may_sleep() {
             return Some(Duration::ZERO);
         }
-        let now = self.clock.now().mono;
         let deadlines = [
             self.endpoint.poll_timeout(),
             self.acceptor.poll_timeout(),
@@ -165,10 +171,11 @@ impl<P: Send> Reactor<P> {
         next.map(|at| at.since(now))
     }
 
-    fn turn(&mut self, events: &Events) {
+    fn turn(&mut self, events: &Events, polled_at: Mono) {
         self.inbox.is_awake();
         self.counters.inc(Metric::TURNS);
         let now = self.clock.now();
+        self.was_idle = now.mono.since(polled_at) >= IDLE;
         let mut lingering = false;
         for event in events {
             match event.token() {
@@ -396,6 +403,10 @@ impl<P: Send> Reactor<P> {
     /// Works small batches off on this thread where their worker sleeps, and carries out what comes
     /// of it, which may be more of them. What is to be written goes out with the turn's other writes.
     fn work(&mut self, now: Now) {
+        // While much happens, what comes in the time of a hop goes together with what is there.
+        if !self.was_idle {
+            return;
+        }
         for _ in 0..LENT_ROUNDS {
             if !self.borrow_shards() {
                 return;

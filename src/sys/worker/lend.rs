@@ -16,7 +16,7 @@ use crate::engine::work::{Batch, Order, Shard};
 use crate::sys::mailbox::as_worker_thread;
 
 /// Messages of a batch that is worth no other thread.
-const ITEMS_MAX: usize = 32;
+const ITEMS_MAX: usize = 8;
 /// Bytes of such a batch.
 const BYTES_MAX: usize = 16 * 1024;
 /// A step that takes longer keeps the reactor from its sockets.

@@ -160,9 +160,9 @@ fn borrow(lent: &Arc<dyn Lent>, batch: &Batch, has_room: bool) -> (Step, usize) 
 fn a_small_batch_is_stepped_by_who_has_it() {
     let scene = scene();
     let lent = scene.worker.lent();
-    assert_eq!(borrow(&lent, &batch(32, 100), true), (Step::Taken, 1));
+    assert_eq!(borrow(&lent, &batch(8, 100), true), (Step::Taken, 1));
     assert!(scene.reactor_inbox.is_empty());
-    assert_eq!(borrow(&lent, &batch(33, 33), true), (Step::Busy, 0), "many messages");
+    assert_eq!(borrow(&lent, &batch(9, 9), true), (Step::Busy, 0), "many messages");
     assert_eq!(borrow(&lent, &batch(1, 20_000), true), (Step::Busy, 0), "a large one");
 }
 
