@@ -124,6 +124,7 @@ fn settle_log(copy: &Path, is_kept: bool, aside: &Aside) {
 fn start(way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> Result<(Up, bool), StoreError> {
     let path = &way.settings.path;
     let salt = mark::salt(&path.join("db-wal"));
+    schema::is_writable(&path.join("db"))?;
     let db = schema::connect(&path.join("db"), way.settings)?;
     let found = look(&db, way, aside, is_rebuilt);
     let found = match found {

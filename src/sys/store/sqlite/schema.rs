@@ -12,6 +12,8 @@
 //! The tables are made in this order in an empty file, so each always begins on the same page:
 //! a first page that is damaged can be taken from a new store.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -44,6 +46,22 @@ CREATE TABLE dedup (seq INTEGER PRIMARY KEY, key BLOB NOT NULL, log INTEGER NOT 
 CREATE TABLE gap (log INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (log, first)) WITHOUT ROWID;
 ";
+
+/// The place of the version in a database's header that says who may write it (the SQLite file format,
+/// 1.3.1). SQLite takes a greater one than it knows for a file that is to be read only.
+const WRITE_VERSION: usize = 18;
+const WRITE_VERSION_MAX: u8 = 2;
+
+/// Refuses a database whose header keeps SQLite from writing it: that is damage, and no lack of rights.
+pub(super) fn is_writable(path: &Path) -> Result<(), StoreError> {
+    let mut header = [0; WRITE_VERSION + 1];
+    // What is not there, too short, or cannot be read, SQLite has its own words for.
+    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    if is_read && header[WRITE_VERSION] > WRITE_VERSION_MAX {
+        return Err(StoreError::new(StoreFault::Damaged, "its header says that it is of a later format"));
+    }
+    Ok(())
+}
 
 /// What the store knows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -104,6 +104,24 @@ fn a_flipped_byte_in_the_database_is_survived_and_told() {
 }
 
 #[test]
+fn every_byte_of_the_databases_header_may_be_anything() {
+    // The bytes that decide how the file is opened at all: each bit, and some whole values.
+    let folder = sample(true, 5);
+    for at in 0..100 {
+        let values = (0..8).map(|bit| 1u8 << bit).chain([0xff]);
+        for flip in values.step_by(stride(4)) {
+            let copied = folder.dir.path().join("copy");
+            copy(&folder.path(), &copied);
+            let mut bytes = fs::read(copied.join("db")).unwrap();
+            bytes[at] ^= flip;
+            fs::write(copied.join("db"), bytes).unwrap();
+            survives(&copied, 5, &format!("db, byte {at} ^ {flip:#x}"));
+            fs::remove_dir_all(copied).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_flipped_byte_in_the_log_is_survived_and_told() {
     let (places, _) = flip_all(false, 12, "db-wal", 499);
     assert!(places > 100, "{places}");
