@@ -122,6 +122,25 @@ fn every_byte_of_the_databases_header_may_be_anything() {
 }
 
 #[test]
+fn a_newest_event_that_its_index_does_not_know_any_more_is_found() {
+    // The last entry of the index over places: no sum holds it.
+    let folder = sample(true, 40);
+    let bytes = fs::read(folder.path().join("db")).unwrap();
+    let entry = [7, 4, 1, 1, 1, 3, 40, 120];
+    let places: Vec<usize> = (0..bytes.len() - entry.len()).filter(|at| bytes[*at..].starts_with(&entry)).collect();
+    assert!(!places.is_empty(), "the entry is in the file");
+    for place in places {
+        let copied = folder.dir.path().join("copy");
+        copy(&folder.path(), &copied);
+        let mut bytes = bytes.clone();
+        bytes[place + 1] ^= 0x20;
+        fs::write(copied.join("db"), bytes).unwrap();
+        survives(&copied, 40, &format!("entry at {place}"));
+        fs::remove_dir_all(copied).unwrap();
+    }
+}
+
+#[test]
 fn a_flipped_byte_in_the_log_is_survived_and_told() {
     let (places, _) = flip_all(false, 12, "db-wal", 499);
     assert!(places > 100, "{places}");
