@@ -25,6 +25,7 @@ use super::load::{self, Remembered};
 use super::mark::{self, Known, KnownLog};
 use super::salvage;
 use super::schema::{self, Meta, PAGE};
+use super::tables;
 use crate::base::Wall;
 use crate::engine::store::{Damage, Seq, StoreError, StoreFault};
 
@@ -188,6 +189,7 @@ fn look(db: &Connection, way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> 
     if let Some(last) = way.last {
         take_back(db, last, way.known)?;
     }
+    tables::look_through(db, aside)?;
     let heads = load::heads(db, aside)?;
     let last = load::last(db, &heads)?;
     let settings = way.settings;

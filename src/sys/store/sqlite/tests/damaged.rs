@@ -141,6 +141,18 @@ fn a_newest_event_that_its_index_does_not_know_any_more_is_found() {
 }
 
 #[test]
+fn a_value_that_damage_moved_to_another_table_is_told_under_the_table_that_it_was_of() {
+    for moved in [Table::Cursors as u8, 99] {
+        let folder = sample(true, 5);
+        let db = rusqlite::Connection::open(folder.path().join("db")).unwrap();
+        assert_eq!(db.execute("UPDATE value SET tab = ?1 WHERE key = '3'", [moved]).unwrap(), 1);
+        drop(db);
+        let damage = survives(&folder.path(), 5, &format!("moved to {moved}"));
+        assert_eq!(damage, [Damage::Value { table: Table::Subscriptions, key: "3".into() }]);
+    }
+}
+
+#[test]
 fn a_flipped_byte_in_the_log_is_survived_and_told() {
     let (places, _) = flip_all(false, 12, "db-wal", 499);
     assert!(places > 100, "{places}");
