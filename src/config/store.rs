@@ -49,8 +49,8 @@ impl Store {
             cache_bytes: r.bytes(
                 "CacheBytes",
                 256 * KIB..=16 * GIB,
-                8 * MIB,
-                "Memory for what was read from the store.",
+                MIB,
+                "Memory for what was read from the store. The system keeps what does not fit here, as far as it has room.",
             ),
         }
     }
