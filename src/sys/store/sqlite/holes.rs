@@ -1,8 +1,32 @@
 //! Looks for holes in logs: no log is written with one, so what is missing is damage.
 
+use rusqlite::Connection;
+
 use super::damage::{Aside, save_gap};
+use super::heads::Heads;
 use super::live::Live;
-use crate::engine::store::StoreError;
+use crate::engine::store::{StoreError, StoreFault};
+
+/// Holds the index over places to having as many entries for each log as the log has offsets. No sum
+/// holds an entry. One that damage moved is one too many where it is now: that tells of it though its own
+/// log, if it was the newest there, only seems to be shorter.
+pub(super) fn count_index(db: &Connection, heads: &Heads) -> Result<(), StoreError> {
+    let mut query =
+        db.prepare("SELECT log, count(*), min(offset), max(offset) FROM event INDEXED BY event_place GROUP BY log")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let log: i64 = row.get(0)?;
+        let number = |index| row.get::<_, i64>(index).map(|number| number as u64);
+        let (count, first, last) = (number(1)?, number(2)?, number(3)?);
+        let is_known = heads.of(log).is_some_and(|head| first >= head.first && last <= head.last);
+        let unknown: u64 = heads.gaps.unknown(log, first, last).into_iter().map(|(first, last)| last - first + 1).sum();
+        if !is_known || count != unknown {
+            let text = format!("the index has {count} places of log {log} between {first} and {last}");
+            return Err(StoreError::new(StoreFault::Damaged, text));
+        }
+    }
+    Ok(())
+}
 
 /// Reports the holes in all logs, which nobody knew of.
 pub(super) fn report_all(live: &mut Live, aside: &mut Aside) -> Result<(), StoreError> {

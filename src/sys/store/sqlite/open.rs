@@ -33,8 +33,8 @@ use crate::engine::store::{Damage, Seq, StoreError, StoreFault};
 const QUICK: u64 = 512 << 20;
 
 /// Of a store of so many bytes the indexes are held against their tables too. It takes some four times
-/// as long, and finds a newest event that its index does not know any more.
-const THOROUGH: u64 = 32 << 20;
+/// as long. In larger ones only the entries of the index over places are counted.
+pub(super) const THOROUGH: u64 = 32 << 20;
 
 /// How a store is brought up.
 pub(super) struct Way<'a> {
@@ -182,15 +182,16 @@ fn look(db: &Connection, way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> 
     }
     schema::is_known(db)?;
     let was_closed = is_new || schema::meta(db, Meta::IsClosed)? == Some(1);
-    if !is_new && !is_rebuilt {
-        quick_check(db, !was_closed)?;
-    }
+    let is_whole = !is_new && !is_rebuilt && quick_check(db, !was_closed)?;
     let pages = checkpoint(db)?;
     if let Some(last) = way.last {
         take_back(db, last, way.known)?;
     }
     tables::look_through(db, aside)?;
     let heads = load::heads(db, aside)?;
+    if is_whole {
+        holes::count_index(db, &heads)?;
+    }
     let last = load::last(db, &heads)?;
     let settings = way.settings;
     let mut dedup = Dedup { window: settings.dedup_window, max: settings.dedup_max as u64, count: 0 };
@@ -200,13 +201,14 @@ fn look(db: &Connection, way: &Way<'_>, aside: &mut Aside, is_rebuilt: bool) -> 
 
 /// Neither a sum nor the mark tells of a page that lost rows. All is looked through if the store
 /// was not closed in order or is not too large for it. Else only what has no holes by which a loss
-/// would show itself: it is small.
-fn quick_check(db: &Connection, must_be_whole: bool) -> Result<(), StoreError> {
+/// would show itself: it is small. Returns whether all was looked through.
+fn quick_check(db: &Connection, must_be_whole: bool) -> Result<bool, StoreError> {
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     let bytes = pages.unsigned_abs() * PAGE;
     let pragma = if bytes <= THOROUGH { "integrity_check" } else { "quick_check" };
     let is_whole = must_be_whole || bytes <= QUICK;
-    look_through(db, pragma, if is_whole { &[""] } else { &SMALL })
+    look_through(db, pragma, if is_whole { &[""] } else { &SMALL })?;
+    Ok(is_whole)
 }
 
 /// Tables that have no holes by which a loss would show itself.

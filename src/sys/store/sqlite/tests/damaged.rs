@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
+use super::super::open::THOROUGH;
 use super::*;
 use crate::engine::store::Damage;
 
@@ -121,22 +122,50 @@ fn every_byte_of_the_databases_header_may_be_anything() {
     }
 }
 
+/// The last entry of each log in the index over places: no sum holds it.
+fn newest_entries() -> [Vec<u8>; 3] {
+    // The file format of SQLite, 2.1: the lengths of the record and of its head, three types, log, offset, number.
+    // That the log is 1 is said by its type.
+    [vec![6, 4, 9, 1, 1, 40, 118], vec![7, 4, 1, 1, 1, 2, 40, 119], vec![7, 4, 1, 1, 1, 3, 40, 120]]
+}
+
 #[test]
 fn a_newest_event_that_its_index_does_not_know_any_more_is_found() {
-    // The last entry of the index over places: no sum holds it.
     let folder = sample(true, 40);
-    let bytes = fs::read(folder.path().join("db")).unwrap();
-    let entry = [7, 4, 1, 1, 1, 3, 40, 120];
-    let places: Vec<usize> = (0..bytes.len() - entry.len()).filter(|at| bytes[*at..].starts_with(&entry)).collect();
-    assert!(!places.is_empty(), "the entry is in the file");
-    for place in places {
-        let copied = folder.dir.path().join("copy");
-        copy(&folder.path(), &copied);
-        let mut bytes = bytes.clone();
-        bytes[place + 1] ^= 0x20;
-        fs::write(copied.join("db"), bytes).unwrap();
-        survives(&copied, 40, &format!("entry at {place}"));
-        fs::remove_dir_all(copied).unwrap();
+    damage_entries(&folder, &newest_entries(), &[0x01, 0x02, 0x20, 0x40]);
+}
+
+#[test]
+fn it_is_found_in_a_store_too_that_is_too_large_to_be_compared_as_a_whole() {
+    let folder = sample(true, 40);
+    let mut backend = SqliteBackend::open(settings(&folder.path()), NOW).unwrap().backend;
+    let value = Bytes::from("x".repeat(1 << 20));
+    for number in 0..=THOROUGH >> 20 {
+        let key = format!("filler-{number}").into();
+        let put = Write::Put { table: Table::Sessions, key, value: value.clone(), level: Level::Memory };
+        backend.commit(&[put], Seq(121), false).unwrap();
+    }
+    backend.close().unwrap();
+    drop(backend);
+    damage_entries(&folder, &newest_entries()[2..], &[0x04]);
+}
+
+fn damage_entries(folder: &Folder, entries: &[Vec<u8>], flips: &[u8]) {
+    let whole = fs::read(folder.path().join("db")).unwrap();
+    for entry in entries {
+        let places: Vec<usize> = memchr::memmem::find_iter(&whole, entry).collect();
+        assert!(!places.is_empty(), "the entry {entry:?} is in the file");
+        for (place, byte) in places.iter().flat_map(|place| (1..entry.len()).map(move |byte| (place, byte))) {
+            for flip in flips {
+                let copied = folder.dir.path().join("copy");
+                copy(&folder.path(), &copied);
+                let mut bytes = whole.clone();
+                bytes[place + byte] ^= flip;
+                fs::write(copied.join("db"), bytes).unwrap();
+                survives(&copied, 40, &format!("entry {entry:?} at {place}, byte {byte} ^ {flip}"));
+                fs::remove_dir_all(copied).unwrap();
+            }
+        }
     }
 }
 
