@@ -46,7 +46,24 @@ CELLS = {
     "connect": "connect -c 64",
     "connect-tls": "connect-tls -c 64",
 }
-# Cells that compare hydrogen with itself alone.
-ALONE = {"deaf-0", "deaf-100", "fanout-1000-json", "fanout-1000-deflate", "idle-10k-topics", "idle-10k-still"}
+# Cells for which nothing is pinned: several threads share a CPU nowhere else.
+WIDE = {f"{cell}-wide": CELLS[cell] for cell in targets.WIDE}
+CELLS.update(WIDE)
+FLOORS = {"floor", "floor-merged"}
+# Cells that not all servers are asked for: some compare hydrogen with itself, others with the bare loops alone.
+ASKED = {
+    **{cell: {"hydrogen"} for cell in
+       ["deaf-0", "deaf-100", "fanout-1000-json", "fanout-1000-deflate", "idle-10k-topics", "idle-10k-still",
+        "idle-10k-tls", "topics-1000", "topics-10000"]},
+    **{cell: {"hydrogen", *FLOORS} for cell in ["fanout-5000-w1", "fanout-1000-r20"]},
+    **{cell: {"hydrogen", "hydrogen-2x2"} for cell in WIDE},
+}
+
+
+def is_asked(cell, server):
+    """Whether a run has the server do the cell, if it can."""
+    return server in ASKED[cell] if cell in ASKED else server != "hydrogen-2x2"
+
+
 GUARANTEED_CELLS = [cell for cell in CELLS if cell.startswith("guaranteed")]
 DEFAULT_CELLS = ",".join(targets.cells())

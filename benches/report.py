@@ -22,6 +22,7 @@ COLUMNS = {
     "at 20 a second": ["fanout-1000-r20"],
     "a connection": ["connect"],
 }
+MEMORY_CELL = "idle-10k"
 
 
 def middle(results, path):
@@ -113,15 +114,18 @@ def rendered(cell, by_server, head, rows):
 
 
 def load(path):
-    """The results by cell and server, and what was written beside them."""
-    cells, about, disks = {}, {"versions": {}}, []
+    """The results by cell and server, and what was written beside them. Where the file holds several runs one
+    after another, nothing of one is held against another's."""
+    cells, about, disks, runs = {}, {"versions": {}}, [], 0
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         result = json.loads(line)
         if "versions" in result:
-            about = result
+            runs += 1
+            about = {**result, "versions": {**about["versions"], **result["versions"]}, "runs": runs}
         elif "disk" in result:
             disks.append(result["disk"])
         else:
+            result["repetition"] = (runs, result["repetition"])
             cells.setdefault(result["cell"], {}).setdefault(result["label"], []).append(result)
     return cells, about, disks
 
@@ -134,7 +138,7 @@ def preface(about, disks):
                 [("server", "server_cpus"), ("generator", "generator_cpus")] if options[key]]
         lines += [f"* measured on {measured['date']}: {measured['cpus']} × {measured['cpu']}, Linux {measured['kernel']},"
                   f" loopback{''.join(', ' + text for text in cpus)}; {options['repeats']} interleaved repetitions of"
-                  f" {options['duration']:g} s"]
+                  f" {options['duration']:g} s" + (f", in {about['runs']} runs" if about["runs"] > 1 else "")]
     lines += [f"* {server}: {version}" for server, version in about["versions"].items()]
     if disks:
         medians = [disk["p50_us"] for disk in disks]
@@ -144,19 +148,24 @@ def preface(about, disks):
     return "\n".join(lines)
 
 
+def spread(results, path):
+    found = [value for value in (dig(result, path) for result in results) if value]
+    return f"{median(found):.2f} ({min(found):.2f} – {max(found):.2f})" if found else "–"
+
+
 def cost_table(cells, servers):
-    """µs of server CPU a message, of all servers side by side."""
+    """µs of server CPU a message, of all servers side by side, and their memory."""
     rows = []
     for server in servers:
         row = [server]
         for names in COLUMNS.values():
             results = next((cells[name][server] for name in names if server in cells.get(name, {})), [])
-            costs = [cost for cost in (dig(result, targets.CPU) for result in results) if cost]
-            row += [f"{median(costs):.2f} ({min(costs):.2f} – {max(costs):.2f})" if costs else "–"]
+            row += [spread(results, targets.CPU)]
+        row += [spread(cells.get(MEMORY_CELL, {}).get(server, []), targets.MEMORY)]
         if set(row[1:]) != {"–"}:
             rows.append("| " + " | ".join(row) + " |")
-    head = ["server", *COLUMNS]
-    return "\n".join(["| " + " | ".join(head) + " |", "|---" + "|---:" * len(COLUMNS) + "|", *rows])
+    head = ["server", *COLUMNS, "KiB an idle connection"]
+    return "\n".join(["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|", *rows])
 
 
 def summary(cells, about, disks):
@@ -167,7 +176,7 @@ def summary(cells, about, disks):
         preface(about, disks), targets.table(cells),
         "Server CPU time, µs a message: medians, the spread behind them. 1 × 1 and 100 × 8 are connections × messages in"
         " flight, of command and response for hydrogen, and of a plain echo for the others. The last is a connection that"
-        " is opened and closed.", cost_table(cells, about["versions"]),
+        " is opened and closed. Memory is of 10,000 connections, with a subscription where the server knows any.", cost_table(cells, about["versions"]),
         "Faults: " + ("; ".join(unclean) if unclean else "none") + ".",
     ])
 

@@ -32,7 +32,7 @@ from statistics import median
 
 # The folder stays as it is.
 sys.dont_write_bytecode = True
-from cells import ALONE, CELLS, DEFAULT_CELLS, GUARANTEED_CELLS
+from cells import CELLS, DEFAULT_CELLS, GUARANTEED_CELLS, WIDE, is_asked
 from report import report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,12 +113,8 @@ def file_system(folder):
     return best[1]
 
 
-def pinned(cpus, command):
-    return ["taskset", "-c", cpus, *command] if cpus else command
-
-
-def not_asked(cell, server):
-    return cell in ALONE and server != "hydrogen"
+def pinned(cpus, command, cell):
+    return ["taskset", "-c", cpus, *command] if cpus and cell not in WIDE else command
 
 
 def machine():
@@ -139,8 +135,8 @@ def measure(server, cell, port, options):
     mode, _, more = CELLS[cell].partition(" ")
     scenario = mode.partition("-")[0]
     wait_for_quiet(options)
-    started = subprocess.run(pinned(options.server_cpus, [str(PEERS / f"{server}.sh"), "start", mode, str(port)]),
-                             stdout=subprocess.PIPE, text=True, check=False)
+    start = [str(PEERS / f"{server}.sh"), "start", mode, str(port)]
+    started = subprocess.run(pinned(options.server_cpus, start, cell), stdout=subprocess.PIPE, text=True, check=False)
     if started.returncode != 0:
         say(f"{cell} {server}: did not start")
         return None
@@ -153,7 +149,7 @@ def measure(server, cell, port, options):
         for name, value in [("-d", options.duration), ("--warmup", 0.5), ("--drain", drain)]:
             if name not in words:
                 words += [name, str(value)]
-        command = pinned(options.generator_cpus, [options.generator, "bench", *words])
+        command = pinned(options.generator_cpus, [options.generator, "bench", *words], cell)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
         script(server, "stop", mode, port)
@@ -180,7 +176,7 @@ def run_all(options):
                 lines.write(json.dumps({"disk": disk}) + "\n")
             for cell in options.cells.split(","):
                 for server in servers:
-                    if CELLS[cell].split()[0] not in modes[server] or not_asked(cell, server):
+                    if CELLS[cell].split()[0] not in modes[server] or not is_asked(cell, server):
                         continue
                     # Another port each time: the last one's connections may linger.
                     port = options.port + runs % 200

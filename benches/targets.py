@@ -37,6 +37,8 @@ class Target(NamedTuple):
         return what, f"{self.factor:g} × {against}"
 
 
+# What two reactors and two workers are held against one and one in.
+WIDE = ["fanout-1000-w1", "fanout-1000-w16", "rpc-100x8"]
 # One topic, one write for each delivery: what deliveries on many topics are held against.
 ONE_TOPIC = "fanout-1000-w1"
 TARGETS = [
@@ -62,8 +64,7 @@ TARGETS = [
     *[Target("connect", 1, peer)
       for peer in ["mosquitto", "nats", "nchan", "socketify", "tungstenite", "libwebsockets", "node-ws"]],
     Target("fanout-1000-deflate", 1.3, "hydrogen", "fanout-1000-json"),
-    *[Target(cell, 1.15, "hydrogen", path=CPU, server="hydrogen-2x2")
-      for cell in ["fanout-1000-w1", "fanout-1000-w16", "rpc-100x8"]],
+    *[Target(f"{cell}-wide", 1.15, "hydrogen", path=CPU, server="hydrogen-2x2") for cell in WIDE],
     Target("deaf-100", 1.5, "hydrogen", "deaf-0", P99),
     # A hundred times MaxBytesPerConnection, and 32 MiB for everything else.
     Target("deaf-100", 132 * 1024, path="server/peak_rss_kib"),

@@ -2,6 +2,7 @@
 //! sockets: what arrives is handed in as bytes, what leaves is gathered as a socket would be given
 //! it. Batches and orders change hands as between the threads, so that their memory counts.
 
+use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Driver {
     /// What was written to this connection is kept in `heard`.
     pub listens_to: Option<ConnId>,
     pub heard: Vec<u8>,
+    /// Where that lay which was written, and how long it was, if that is asked for.
+    pub places: Option<BTreeSet<(usize, usize)>>,
     /// The endpoint's.
     counters: Arc<Counters>,
     out: Outbox<Peer>,
@@ -105,6 +108,7 @@ impl Driver {
             now: START,
             listens_to: None,
             heard: Vec::with_capacity(1 << 20),
+            places: None,
             counters: own,
             out: Outbox::new(1),
             backend,
@@ -194,6 +198,7 @@ impl Driver {
             match step {
                 CastStep::Flush(id) => self.write(id),
                 CastStep::Send(id) => {
+                    self.places.iter_mut().for_each(|places| _ = places.insert(place(cast.bytes())));
                     if self.listens_to == Some(id) {
                         self.heard.extend_from_slice(cast.bytes());
                     }
@@ -228,6 +233,7 @@ impl Driver {
                 return;
             }
             let count = slices[..filled].iter().map(|slice| slice.len()).sum();
+            self.places.iter_mut().for_each(|places| places.extend(slices[..filled].iter().map(|slice| place(slice))));
             if self.listens_to == Some(id) {
                 slices[..filled].iter().for_each(|slice| self.heard.extend_from_slice(slice));
             }
@@ -281,6 +287,11 @@ impl Driver {
         self.now.mono = self.now.mono.after(time);
         self.now.wall = Wall(self.now.wall.0 + time.as_millis() as i64);
     }
+}
+
+/// Where bytes lie, and how many.
+pub fn place(bytes: &[u8]) -> (usize, usize) {
+    (bytes.as_ptr().addr(), bytes.len())
 }
 
 /// A client's frame.
