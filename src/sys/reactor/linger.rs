@@ -26,11 +26,11 @@ pub(super) struct Lingering {
 impl Lingering {
     /// Closes a socket, now or after its peer had time to read.
     pub(super) fn retire(&mut self, mut socket: Socket, lingers: bool, registry: &Registry, token: Token, now: Mono) {
-        socket.shutdown();
         if !lingers && !socket.is_tls() {
-            let _ = socket.deregister(registry);
+            // Closing it ends the stream, and takes it out of the poll.
             return;
         }
+        socket.shutdown();
         if self.sockets.len() >= LINGER_SOCKETS {
             self.sockets.pop_front();
         }

@@ -43,8 +43,6 @@ pub(super) struct Written {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, tls: Option<&Arc<rustls::ServerConfig>>) -> Result<Socket, rustls::Error> {
-        // Messages are small and complete: waiting for more to send only delays them.
-        let _ = stream.set_nodelay(true);
         let tls = match tls {
             Some(config) => Some(Box::new(tls::Session::new(config)?)),
             None => None,
@@ -62,10 +60,6 @@ impl Socket {
 
     pub(super) fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.reregister(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(&mut self.stream)
     }
 
     /// Reads plaintext into `buffer`.
