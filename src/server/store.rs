@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::build::StartError;
+use super::shard::Peer;
 use crate::base::limits::BLOCKS;
 use crate::base::{Counters, Metric, Now, Wall, WorkerId};
 use crate::config::Config;
-use crate::dialect::hydrogen::{Peer, ShardImage};
+use crate::dialect::hydrogen::ShardImage;
 use crate::engine::auth::{Block, BlockList, Target};
 use crate::engine::store::{Backend, Level, Seq, StoreError, StoreEvent, Table, Write};
 use crate::sys::mailbox::{ToWorker, WorkerSender};

@@ -59,6 +59,7 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
     let identity = match dialect {
         // An echo holds no state and reveals nothing: it asks for no credential.
         DialectId::Echo => Some(Arc::new(anonymous())),
+        DialectId::Signaling => websocket_identity(head, &upgrade, address, cx)?,
         DialectId::Hydrogen => websocket_identity(head, &upgrade, address, cx)?,
     };
     if let Some(identity) = &identity {
