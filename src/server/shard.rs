@@ -4,17 +4,20 @@
 //! (orders, and requests to the keeper and to the store) is lent to it for a step and handed back, so
 //! that it is written once and keeps its order.
 
+mod early;
 mod loan;
+mod turn;
 
 use std::sync::Arc;
 
-use crate::base::{Counters, DialectId, Mono, Now, WorkerId};
-use crate::dialect::echo;
+use crate::base::{Counters, Mono, Now, WorkerId};
 use crate::dialect::hydrogen::{self, Hydrogen};
 use crate::dialect::signaling::{self, Signaling};
 use crate::engine::store::StoreEvent;
 use crate::engine::work::{Batch, Completion, Emission, Item, Notice, Outbox, Shard};
+use early::Early;
 use loan::Loan;
+use turn::Turn;
 
 /// Tickets of signaling's requests to the store have this bit.
 const SIGNALING_TICKET: u64 = 1 << 63;
@@ -31,7 +34,7 @@ pub enum Peer {
 /// The dialects of one worker.
 pub struct Dialects {
     hydrogen: Beside<Hydrogen, hydrogen::Peer>,
-    signaling: Option<Beside<Signaling, signaling::Peer>>,
+    signaling: Option<Served>,
     counters: Arc<Counters>,
 }
 
@@ -53,15 +56,10 @@ impl<D, P> Beside<D, P> {
     }
 }
 
-/// A step of signaling, where it is served.
-fn beside<Q>(
-    signaling: &mut Option<Beside<Signaling, signaling::Peer>>,
-    out: &mut Outbox<Q>,
-    step: impl FnOnce(&mut Signaling, &mut Outbox<signaling::Peer>),
-) {
-    if let Some(signaling) = signaling {
-        signaling.step(out, step);
-    }
+/// Signaling, where it is served.
+struct Served {
+    beside: Beside<Signaling, signaling::Peer>,
+    early: Early,
 }
 
 impl Dialects {
@@ -70,10 +68,10 @@ impl Dialects {
         Dialects { hydrogen: Beside::new(hydrogen), signaling: None, counters }
     }
 
-    /// The same, with signaling beside them.
+    /// The same, with signaling beside them. `needs_key`: for those alone who showed a key.
     #[must_use]
-    pub fn with_signaling(mut self, signaling: Signaling) -> Dialects {
-        self.signaling = Some(Beside::new(signaling));
+    pub fn with_signaling(mut self, signaling: Signaling, needs_key: bool) -> Dialects {
+        self.signaling = Some(Served { beside: Beside::new(signaling), early: Early::new(needs_key) });
         self
     }
 
@@ -92,8 +90,10 @@ impl Dialects {
         out: &mut Outbox<Peer>,
         step: impl FnOnce(&mut Signaling, &mut Outbox<signaling::Peer>),
     ) {
-        beside(&mut self.signaling, out, step);
-        self.hand_on(out);
+        if let Some(signaling) = &mut self.signaling {
+            signaling.beside.step(out, step);
+            self.hand_on(out);
+        }
     }
 
     /// What the shards tell each other goes on its way.
@@ -101,7 +101,7 @@ impl Dialects {
         let told = self.hydrogen.out.peers.drain(..);
         out.peers.extend(told.map(|(worker, message)| (worker, Peer::Hydrogen(message))));
         if let Some(signaling) = &mut self.signaling {
-            let told = signaling.out.peers.drain(..);
+            let told = signaling.beside.out.peers.drain(..);
             out.peers.extend(told.map(|(worker, message)| (worker, Peer::Signaling(message))));
         }
     }
@@ -115,42 +115,29 @@ impl Shard for Dialects {
         let read_at = batch.read_at;
         // Lent once for the whole batch: most of it is for hydrogen-protocol.
         let mut loan = Loan::new(&mut self.hydrogen.out, out);
-        let (hydrogen, signaling, lent) = (&mut self.hydrogen.dialect, &mut self.signaling, loan.outbox());
+        let mut turn = Turn {
+            hydrogen: &mut self.hydrogen.dialect,
+            signaling: &mut self.signaling,
+            counters: &self.counters,
+            out: loan.outbox(),
+            read_at,
+            now,
+        };
         for item in &batch.items {
             match item {
-                Item::Open(opening) => match opening.dialect {
-                    DialectId::Hydrogen => hydrogen.on_open(opening, now, lent),
-                    DialectId::Echo => echo::on_open(opening.conn, lent),
-                    DialectId::Signaling => beside(signaling, lent, |it, out| it.on_open(opening, now, out)),
-                },
+                Item::Open(opening) => turn.on_open(opening),
                 Item::Text { conn, dialect, len } => {
                     let (text, rest) = texts.split_at(*len as usize);
                     texts = rest;
-                    match dialect {
-                        DialectId::Hydrogen => hydrogen.on_text(*conn, text, read_at, now, lent),
-                        DialectId::Echo => echo::on_text(*conn, text, read_at, &self.counters, lent),
-                        DialectId::Signaling => {
-                            beside(signaling, lent, |it, out| it.on_text(*conn, text, read_at, now, out));
-                        }
-                    }
+                    turn.on_text(*conn, *dialect, text);
                 }
                 Item::Binary { conn, dialect, len } => {
                     let (message, rest) = bytes.split_at(*len as usize);
                     bytes = rest;
-                    match dialect {
-                        DialectId::Hydrogen => hydrogen.on_binary(*conn, read_at, now, lent),
-                        DialectId::Echo => echo::on_binary(*conn, message, read_at, &self.counters, lent),
-                        DialectId::Signaling => {
-                            beside(signaling, lent, |it, out| it.on_binary(*conn, message, read_at, now, out));
-                        }
-                    }
+                    turn.on_binary(*conn, *dialect, message);
                 }
-                Item::Dropped { conn, dropped } => hydrogen.on_dropped(*conn, dropped, now, lent),
-                // A dialect that does not know the connection has nothing to give back.
-                Item::Closed { conn, reason: _ } => {
-                    hydrogen.on_closed(*conn, now, lent);
-                    beside(signaling, lent, |it, out| it.on_closed(*conn, now, out));
-                }
+                Item::Dropped { conn, dropped } => turn.hydrogen.on_dropped(*conn, dropped, now, turn.out),
+                Item::Closed { conn, reason: _ } => turn.on_closed(*conn),
             }
         }
         drop(loan);
@@ -198,7 +185,7 @@ impl Shard for Dialects {
     }
 
     fn poll_timeout(&self) -> Option<Mono> {
-        let signaling = self.signaling.as_ref().and_then(|signaling| signaling.dialect.poll_timeout());
+        let signaling = self.signaling.as_ref().and_then(|signaling| signaling.beside.dialect.poll_timeout());
         [self.hydrogen.dialect.poll_timeout(), signaling].into_iter().flatten().min()
     }
 
@@ -207,7 +194,7 @@ impl Shard for Dialects {
         if is_due(self.hydrogen.dialect.poll_timeout()) {
             self.hydrogen_step(out, |it, out| it.on_timeout(now, out));
         }
-        if self.signaling.as_ref().is_some_and(|signaling| is_due(signaling.dialect.poll_timeout())) {
+        if self.signaling.as_ref().is_some_and(|signaling| is_due(signaling.beside.dialect.poll_timeout())) {
             self.signaling_step(out, |it, out| it.on_timeout(now, out));
         }
     }

@@ -366,7 +366,9 @@ impl World {
                 }
                 self.server.workers[worker].orders.push_back(Down::Close(conn));
             }
-            Order::CredentialRefused { .. } | Order::Answer { .. } => panic!("nobody asked for {order:?}"),
+            Order::CredentialRefused { .. } | Order::Answer { .. } | Order::Dialect { .. } => {
+                panic!("nobody asked for {order:?}")
+            }
         }
     }
 

@@ -209,6 +209,7 @@ impl Endpoint {
                     self.on_broadcast(event, targets);
                 }
                 Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
+                Order::Dialect { conn, dialect } => self.with(conn, now, |conn, cx| conn.on_dialect(dialect, cx)),
                 Order::Close { conn, reason, text } => {
                     self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
                 }

@@ -111,6 +111,8 @@ pub struct Opening {
     pub address: SocketAddr,
     /// The subprotocol that was chosen.
     pub protocol: Option<Arc<str>>,
+    /// How it names itself in the field `X-Client-ID`, if that has 128 bytes at most.
+    pub client_id: Option<Box<str>>,
     /// The access snapshot that it was judged by.
     pub access_version: u64,
     /// The session that it wants back.
@@ -166,6 +168,13 @@ pub enum Order {
         /// Whose.
         conn: ConnId,
     },
+    /// What it speaks has turned out: messages from now on are for this dialect.
+    Dialect {
+        /// Who.
+        conn: ConnId,
+        /// What.
+        dialect: DialectId,
+    },
     /// Answer the plain HTTP request that the connection waits with.
     Answer {
         /// Whom.
@@ -184,6 +193,7 @@ impl Order {
             | Order::Settle { conn, .. }
             | Order::Close { conn, .. }
             | Order::CredentialRefused { conn }
+            | Order::Dialect { conn, .. }
             | Order::Answer { conn, .. } => Some(*conn),
             Order::Broadcast { .. } => None,
         }
