@@ -19,6 +19,7 @@ use super::routes::{Service, serve};
 use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds};
 use super::shard::{Dialects, Peer};
 use super::signaling::{RoomBoard, SignalingSeeds};
+use super::status::rooms::RoomStatus;
 use super::status::{About, StatusSource};
 use super::stop::{Server, Threads};
 use super::store;
@@ -162,6 +163,7 @@ impl ServerBuilder {
             lost.clone(),
             access.clone(),
             (board, gauges.clone()),
+            RoomStatus::new(&config, &room_board),
             about(&config),
             clock.now(),
         ));

@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::build::StartError;
 use super::settings::signaling_settings;
-use crate::base::{Counters, Now, WorkerId};
+use crate::base::{Counters, Now, Wall, WorkerId};
 use crate::config::Config;
 use crate::dialect::signaling::{
     Parts, Pepper, Reports, RoomFigures, RoomRecord, Signaling, SignalingSettings, worker_of_room,
@@ -26,21 +26,75 @@ const PAGE: usize = 1024;
 /// Bytes of the secret key.
 const PEPPER_BYTES: usize = 32;
 
-/// What the workers tell of their rooms, by worker.
+/// What the workers tell of their rooms.
 #[derive(Debug, Default)]
-pub struct RoomBoard(Mutex<BTreeMap<WorkerId, RoomFigures>>);
+pub(super) struct RoomBoard(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    by_worker: BTreeMap<WorkerId, RoomFigures>,
+    peak_rooms: usize,
+    peak_connections: usize,
+}
+
+/// Sums over the workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RoomSums {
+    pub rooms: usize,
+    pub active_rooms: usize,
+    pub members: usize,
+    pub connections: usize,
+    pub connections_in_rooms: usize,
+    pub away: usize,
+    pub held_candidates: usize,
+    pub queued_signals: usize,
+    pub last_cleanup: Option<Wall>,
+    /// The most that `active_rooms` has been.
+    pub peak_rooms: usize,
+    /// The most that `connections_in_rooms` has been.
+    pub peak_connections: usize,
+}
+
+impl Told {
+    fn sums(&self) -> RoomSums {
+        let (peak_rooms, peak_connections) = (self.peak_rooms, self.peak_connections);
+        let mut sums = RoomSums { peak_rooms, peak_connections, ..RoomSums::default() };
+        for figures in self.by_worker.values() {
+            sums.rooms += figures.rooms;
+            sums.active_rooms += figures.active_rooms;
+            sums.members += figures.members;
+            sums.connections += figures.connections;
+            sums.connections_in_rooms += figures.connections_in_rooms;
+            sums.away += figures.away;
+            sums.held_candidates += figures.held_candidates;
+            sums.queued_signals += figures.queued_signals;
+            sums.last_cleanup = sums.last_cleanup.max(figures.last_cleanup);
+        }
+        sums
+    }
+}
 
 impl RoomBoard {
-    /// What was told last.
+    /// What was told last, by worker.
     pub(super) fn read<T>(&self, look: impl FnOnce(&BTreeMap<WorkerId, RoomFigures>) -> T) -> T {
-        look(&self.0.lock())
+        look(&self.0.lock().by_worker)
+    }
+
+    /// The sums of what was told last.
+    pub(super) fn sums(&self) -> RoomSums {
+        self.0.lock().sums()
     }
 }
 
 impl Reports for RoomBoard {
     fn rooms(&self, worker: WorkerId, figures: RoomFigures) {
-        // What was there before is dropped outside of the lock.
-        let before = self.0.lock().insert(worker, figures);
+        let mut told = self.0.lock();
+        let before = told.by_worker.insert(worker, figures);
+        let sums = told.sums();
+        told.peak_rooms = told.peak_rooms.max(sums.active_rooms);
+        told.peak_connections = told.peak_connections.max(sums.connections_in_rooms);
+        // Many rows are dropped where nobody waits for them.
+        drop(told);
         drop(before);
     }
 }
@@ -174,7 +228,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::base::Wall;
     use crate::engine::store::{Level, Seq, Write};
     use crate::sys::store::memory::{MemoryBackend, MemoryDisk};
 
@@ -190,6 +243,22 @@ mod tests {
         assert!(!is_new && made == again);
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["signaling.key"]);
+    }
+
+    #[test]
+    fn peaks_stay_when_what_they_count_goes() {
+        let board = RoomBoard::default();
+        let tell = |worker, rooms| {
+            let figures =
+                RoomFigures { active_rooms: rooms, connections_in_rooms: 2 * rooms, ..RoomFigures::default() };
+            board.rooms(WorkerId(worker), figures);
+        };
+        tell(0, 3);
+        tell(1, 4);
+        tell(0, 1);
+        let sums = board.sums();
+        assert_eq!((sums.active_rooms, sums.peak_rooms), (5, 7));
+        assert_eq!((sums.connections_in_rooms, sums.peak_connections), (10, 14));
     }
 
     #[test]
