@@ -202,7 +202,7 @@ impl ServerBuilder {
             if let Some(seeds) = &mut signaling {
                 let seed = random_seed().map_err(StartError::System)?;
                 let signaling = seeds.plant(id, &counters, seed, clock.now());
-                shard = shard.with_signaling(signaling, config.signaling.needs_key);
+                shard = shard.with_signaling(signaling, id, config.signaling.needs_key);
             }
             let reactors = wiring.reactors.clone();
             let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, &store_send, counters, clock);

@@ -14,7 +14,7 @@ use crate::base::{Counters, Mono, Now, WorkerId};
 use crate::dialect::hydrogen::{self, Hydrogen};
 use crate::dialect::signaling::{self, Signaling};
 use crate::engine::store::StoreEvent;
-use crate::engine::work::{Batch, Completion, Emission, Item, Notice, Outbox, Shard};
+use crate::engine::work::{Batch, Completion, Emission, Item, Notice, Order, Outbox, Shard};
 use early::Early;
 use loan::Loan;
 use turn::Turn;
@@ -58,6 +58,7 @@ impl<D, P> Beside<D, P> {
 
 /// Signaling, where it is served.
 struct Served {
+    worker: WorkerId,
     beside: Beside<Signaling, signaling::Peer>,
     early: Early,
 }
@@ -70,8 +71,8 @@ impl Dialects {
 
     /// The same, with signaling beside them. `needs_key`: for those alone who showed a key.
     #[must_use]
-    pub fn with_signaling(mut self, signaling: Signaling, needs_key: bool) -> Dialects {
-        self.signaling = Some(Served { beside: Beside::new(signaling), early: Early::new(needs_key) });
+    pub fn with_signaling(mut self, signaling: Signaling, worker: WorkerId, needs_key: bool) -> Dialects {
+        self.signaling = Some(Served { worker, beside: Beside::new(signaling), early: Early::new(needs_key) });
         self
     }
 
@@ -177,6 +178,11 @@ impl Shard for Dialects {
     fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {
         self.hydrogen_step(out, |it, out| it.on_notice(notice, now, out));
         self.signaling_step(out, |it, out| it.on_notice(notice, now, out));
+        if let (Notice::Drain, Some(served)) = (notice, &self.signaling) {
+            for orders in &mut out.orders {
+                orders.push(Order::Farewell { worker: served.worker });
+            }
+        }
     }
 
     fn on_stop(&mut self, now: Now, out: &mut Outbox<Peer>) {

@@ -366,7 +366,7 @@ impl World {
                 }
                 self.server.workers[worker].orders.push_back(Down::Close(conn));
             }
-            Order::CredentialRefused { .. } | Order::Answer { .. } | Order::Dialect { .. } => {
+            Order::CredentialRefused { .. } | Order::Answer { .. } | Order::Dialect { .. } | Order::Farewell { .. } => {
                 panic!("nobody asked for {order:?}")
             }
         }

@@ -175,6 +175,12 @@ pub enum Order {
         /// What.
         dialect: DialectId,
     },
+    /// The signaling connections of this worker were told that the server stops: they close as all
+    /// others do.
+    Farewell {
+        /// Whose worker.
+        worker: WorkerId,
+    },
     /// Answer the plain HTTP request that the connection waits with.
     Answer {
         /// Whom.
@@ -185,7 +191,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The connection it is for; `None` for a broadcast.
+    /// The connection it is for; `None` if it is for many.
     pub fn conn(&self) -> Option<ConnId> {
         match self {
             Order::Ready { conn }
@@ -195,7 +201,7 @@ impl Order {
             | Order::CredentialRefused { conn }
             | Order::Dialect { conn, .. }
             | Order::Answer { conn, .. } => Some(*conn),
-            Order::Broadcast { .. } => None,
+            Order::Broadcast { .. } | Order::Farewell { .. } => None,
         }
     }
 }
