@@ -236,11 +236,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signaling.key");
         std::fs::write(path.with_extension("key.new"), "cut off").unwrap();
-        let (made, is_new) = read_or_make(&path).unwrap();
+        let (_, is_new) = read_or_make(&path).unwrap();
         assert!(is_new);
+        let made = std::fs::read(&path).unwrap();
+        assert!(made.len() == PEPPER_BYTES && made.iter().any(|byte| *byte != 0));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let (again, is_new) = read_or_make(&path).unwrap();
-        assert!(!is_new && made == again);
+        let (_, is_new) = read_or_make(&path).unwrap();
+        assert!(!is_new && std::fs::read(&path).unwrap() == made);
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["signaling.key"]);
     }

@@ -22,7 +22,7 @@ pub trait Reports: Send + Sync {
 }
 
 /// The secret key of the hashes of passwords.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Pepper([u8; 32]);
 
 impl Pepper {
