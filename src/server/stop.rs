@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::access::{KeeperQueue, ToKeeper};
 use super::health::Health;
+use super::shard::Peer;
 use super::status::StatusSource;
-use crate::dialect::hydrogen::Peer;
 use crate::engine::work::Notice;
 use crate::sys::clock::Clock;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};

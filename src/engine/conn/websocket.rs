@@ -337,6 +337,15 @@ impl Connection {
         }
     }
 
+    /// What it speaks has turned out.
+    pub fn on_dialect(&mut self, dialect: DialectId, cx: &mut Cx<'_>) {
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            let before = std::mem::replace(&mut phase.dialect, dialect);
+            cx.counters.inc(Metric::DIALECT_CLOSED.at(before as usize));
+            cx.counters.inc(Metric::DIALECT_OPENED.at(dialect as usize));
+        }
+    }
+
     /// The dialect that it speaks, once it is a WebSocket.
     pub fn dialect(&self) -> Option<DialectId> {
         match &self.phase {

@@ -55,6 +55,8 @@ pub struct Endpoint {
     is_mixed: bool,
     /// The counters of the other reactors: the connection limit is for all together.
     neighbours: Vec<Arc<Counters>>,
+    /// Workers that have told their signaling connections that the server stops.
+    farewells: Vec<bool>,
 }
 
 /// Whether all orders were taken.
@@ -119,6 +121,7 @@ impl Endpoint {
             held_order: None,
             is_mixed: false,
             neighbours: Vec::new(),
+            farewells: vec![false; workers],
         }
     }
 
@@ -209,6 +212,8 @@ impl Endpoint {
                     self.on_broadcast(event, targets);
                 }
                 Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
+                Order::Dialect { conn, dialect } => self.with(conn, now, |conn, cx| conn.on_dialect(dialect, cx)),
+                Order::Farewell { worker } => self.on_farewell(worker, now),
                 Order::Close { conn, reason, text } => {
                     self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
                 }
@@ -236,8 +241,33 @@ impl Endpoint {
     pub fn on_drain(&mut self, now: Now) {
         self.around.gauge.draining = true;
         for id in self.table.ids() {
-            self.with(id, now, |conn, cx| conn.on_drain(cx));
+            // Signaling tells its connections in its own words; these are closed behind them.
+            if !self.awaits_farewell(id) {
+                self.with(id, now, |conn, cx| conn.on_drain(cx));
+            }
         }
+    }
+
+    /// A worker has told its signaling connections that the server stops. It may hear of the stop
+    /// before this reactor does.
+    fn on_farewell(&mut self, worker: WorkerId, now: Now) {
+        let waiting: Vec<ConnId> = self.table.ids().into_iter().filter(|id| self.awaits_farewell(*id)).collect();
+        if let Some(is_said) = self.farewells.get_mut(usize::from(worker.0)) {
+            *is_said = true;
+        }
+        if self.around.gauge.draining {
+            for id in waiting {
+                if !self.awaits_farewell(id) {
+                    self.with(id, now, |conn, cx| conn.on_drain(cx));
+                }
+            }
+        }
+    }
+
+    fn awaits_farewell(&self, id: ConnId) -> bool {
+        let is_signaling = self.table.get(id).and_then(Connection::dialect) == Some(DialectId::Signaling);
+        let worker = usize::from(worker_of(id, self.farewells.len()).0);
+        is_signaling && self.farewells.get(worker) == Some(&false)
     }
 
     /// The server stops now: whoever is left is cut off.

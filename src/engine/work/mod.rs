@@ -111,6 +111,8 @@ pub struct Opening {
     pub address: SocketAddr,
     /// The subprotocol that was chosen.
     pub protocol: Option<Arc<str>>,
+    /// How it names itself in the field `X-Client-ID`, if that has 128 bytes at most.
+    pub client_id: Option<Box<str>>,
     /// The access snapshot that it was judged by.
     pub access_version: u64,
     /// The session that it wants back.
@@ -166,6 +168,19 @@ pub enum Order {
         /// Whose.
         conn: ConnId,
     },
+    /// What it speaks has turned out: messages from now on are for this dialect.
+    Dialect {
+        /// Who.
+        conn: ConnId,
+        /// What.
+        dialect: DialectId,
+    },
+    /// The signaling connections of this worker were told that the server stops: they close as all
+    /// others do.
+    Farewell {
+        /// Whose worker.
+        worker: WorkerId,
+    },
     /// Answer the plain HTTP request that the connection waits with.
     Answer {
         /// Whom.
@@ -176,7 +191,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The connection it is for; `None` for a broadcast.
+    /// The connection it is for; `None` if it is for many.
     pub fn conn(&self) -> Option<ConnId> {
         match self {
             Order::Ready { conn }
@@ -184,8 +199,9 @@ impl Order {
             | Order::Settle { conn, .. }
             | Order::Close { conn, .. }
             | Order::CredentialRefused { conn }
+            | Order::Dialect { conn, .. }
             | Order::Answer { conn, .. } => Some(*conn),
-            Order::Broadcast { .. } => None,
+            Order::Broadcast { .. } | Order::Farewell { .. } => None,
         }
     }
 }
