@@ -174,6 +174,7 @@ impl World {
             protocol: None,
             access_version: 0,
             resume: claim.map(Box::new),
+            client_id: None,
         };
         self.hand_in(conn, vec![Item::Open(Box::new(opening))], String::new(), None);
         if asks {

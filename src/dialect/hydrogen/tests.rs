@@ -145,6 +145,7 @@ impl Scene {
             protocol: None,
             access_version,
             resume: None,
+            client_id: None,
         };
         self.shard.on_open(&opening, self.now, &mut self.out);
     }

@@ -292,6 +292,7 @@ impl Connection {
             protocol: admission.protocol,
             access_version: cx.access.version,
             resume: admission.resume,
+            client_id: None,
         };
         cx.submit(self.id, Item::Open(Box::new(opening)));
         // A client may send its first frames right behind the request.

@@ -115,6 +115,8 @@ pub struct Opening {
     pub access_version: u64,
     /// The session that it wants back.
     pub resume: Option<Box<ResumeClaim>>,
+    /// The key that it names in `X-Client-ID`: of signaling alone, and it proves nothing.
+    pub client_id: Option<Box<str>>,
 }
 
 /// What a worker tells a reactor to do.
