@@ -1,67 +1,77 @@
 //! signaling: rooms in which WebRTC peers find each other, as one worker's shard sees them.
+//!
+//! Speaks both eras of one protocol, rooms and networks, on the same rooms. A connection belongs
+//! to its worker, which holds its key and its rooms; a room belongs to the worker that its id
+//! tells, which holds its record and who is in it; an address is counted for by one worker. They
+//! ask each other by [`Peer`] messages and never wait.
+//!
+//! A message's way: `receive` reads it, `serve` asks the room, `asks` gives the room its turn,
+//! `change` has its record written before anything of it holds, `answered` and `send` tell those
+//! whom it concerns. Who is connected is not written down: after a restart nobody is.
 
+mod answered;
+mod asks;
+mod change;
+mod conn;
+mod create;
+mod effects;
+mod expiry;
 mod figures;
+mod inside;
+mod join;
+mod key;
+mod leave;
+mod limits;
+mod lists;
+mod manage;
+mod meter;
+mod peer;
+mod pepper;
+mod proof;
+mod receive;
+mod record;
+mod resume;
+mod room;
+mod rooms;
+mod send;
+mod serve;
 mod settings;
+mod signals;
+mod throttle;
+mod timers;
+mod token;
+mod wire;
 
 pub use figures::{MemberFigures, MemberState, RoomFigures, RoomRow};
+pub use peer::Peer;
+pub use pepper::Pepper;
+pub use record::{RoomRecord, worker_of_room};
 pub use settings::{Expiry, IceServers, PasswordLimit, Proof, RateLimit, RelayLimit, SignalingSettings, Turn};
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{ConnId, Counters, Metric, Mono, Now, WorkerId};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::json;
+
+use crate::base::{ConnId, Counters, Metric, Mono, Now, Wall, WorkerId};
 use crate::engine::store::StoreEvent;
-use crate::engine::work::{Notice, Opening, Order, Outbox};
-use crate::engine::ws::encoder;
+use crate::engine::work::{Notice, Opening, Outbox};
+use conn::{Connection, Handing};
+use effects::Effects;
+use lists::Gather;
+use peer::Say;
+use room::Room;
+use rooms::Rooms;
+use throttle::Throttle;
+use timers::{Timer, Timers};
+use wire::Message;
 
 /// Takes what a worker tells of its rooms, once a second at most.
 pub trait Reports: Send + Sync {
     /// What a worker tells of its rooms.
     fn rooms(&self, worker: WorkerId, figures: RoomFigures);
-}
-
-/// The secret key of the hashes of passwords.
-#[derive(Clone)]
-pub struct Pepper([u8; 32]);
-
-impl Pepper {
-    /// Takes a key into custody.
-    pub fn new(key: [u8; 32]) -> Pepper {
-        Pepper(key)
-    }
-}
-
-impl fmt::Debug for Pepper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// A room as it is written down.
-#[derive(Clone, Debug)]
-pub struct RoomRecord {
-    /// Its id.
-    pub id: Box<str>,
-    /// What was written down.
-    pub value: serde_json::Value,
-}
-
-impl RoomRecord {
-    /// Reads what was written down under a key; `None` if it is damaged.
-    pub fn parse(key: &str, value: &[u8]) -> Option<RoomRecord> {
-        let value: serde_json::Value = serde_json::from_slice(value).ok()?;
-        value.is_object().then(|| RoomRecord { id: key.into(), value })
-    }
-}
-
-/// The worker that a room belongs to.
-pub fn worker_of_room(id: &str, workers: usize) -> WorkerId {
-    let hash = match u16::from_str_radix(id.get(..4).unwrap_or_default(), 16) {
-        Ok(hash) if id.len() == 16 => u32::from(hash),
-        _ => crc32fast::hash(id.as_bytes()) & 0xFFFF,
-    };
-    WorkerId((hash as usize % workers.max(1)) as u16)
 }
 
 /// What a shard is made of.
@@ -86,95 +96,220 @@ pub struct Parts {
     pub reports: Arc<dyn Reports>,
 }
 
-/// What the workers' shards tell each other.
-#[derive(Debug)]
-pub enum Peer {
-    /// It is there.
-    Hello,
-}
-
 /// The signaling state of one worker.
 pub struct Signaling {
+    settings: Arc<SignalingSettings>,
     counters: Arc<Counters>,
-    connections: BTreeSet<ConnId>,
+    pepper: Arc<Pepper>,
+    reports: Arc<dyn Reports>,
+    random: ChaCha12Rng,
+    fx: Effects,
+    timers: Timers,
+    /// Connections of this worker, and lost ones whose place is kept.
+    conns: BTreeMap<ConnId, Connection>,
+    /// How many of them are lost.
+    away: usize,
+    /// By the ids of their tokens.
+    tokens: BTreeMap<u64, ConnId>,
+    /// Lost connections whose place is being taken.
+    handing: BTreeMap<ConnId, Handing>,
+    gathers: BTreeMap<u64, Gather>,
+    asks: u64,
+    rooms: Rooms,
+    /// By worker.
+    rooms_elsewhere: Vec<usize>,
+    throttle: Throttle,
+    is_draining: bool,
+    tells_figures: bool,
+    last_cleanup: Option<Wall>,
 }
 
 impl Signaling {
     /// A shard with its rooms.
     pub fn new(parts: Parts) -> Signaling {
-        let figures = RoomFigures { rooms: parts.rooms.len(), ..RoomFigures::default() };
-        parts.reports.rooms(parts.worker, figures);
-        Signaling { counters: parts.counters, connections: BTreeSet::new() }
+        let workers = parts.workers.max(1);
+        let mut rooms = Rooms::default();
+        for record in parts.rooms {
+            rooms.insert(Room::new(record));
+        }
+        let mut timers = Timers::default();
+        timers.set(parts.started.mono, Timer::Announce);
+        timers.set(parts.started.mono, Timer::Figures);
+        if parts.settings.expiry.after.is_some() {
+            timers.set(parts.started.mono.after(expiry::FIRST_LOOK), Timer::Expiry);
+        }
+        Signaling {
+            throttle: Throttle::new(&parts.settings),
+            settings: parts.settings,
+            counters: parts.counters,
+            pepper: parts.pepper,
+            reports: parts.reports,
+            random: ChaCha12Rng::from_seed(parts.seed),
+            fx: Effects::new(parts.worker, workers),
+            timers,
+            conns: BTreeMap::new(),
+            away: 0,
+            tokens: BTreeMap::new(),
+            handing: BTreeMap::new(),
+            gathers: BTreeMap::new(),
+            asks: 0,
+            rooms,
+            rooms_elsewhere: vec![0; workers],
+            is_draining: false,
+            tells_figures: true,
+            last_cleanup: None,
+        }
     }
 
     /// Whether a first message is an envelope of this dialect.
     pub fn speaks(text: &str) -> bool {
-        text.contains("\"Ping\"") && text.contains("\"payload\"")
+        wire::looks_like_one(text)
     }
 
     /// A connection was let in.
-    pub fn on_open(&mut self, opening: &Opening, _now: Now, out: &mut Outbox<Peer>) {
-        self.connections.insert(opening.conn);
-        out.order(opening.conn, Order::Ready { conn: opening.conn });
+    pub fn on_open(&mut self, opening: &Opening, now: Now, out: &mut Outbox<Peer>) {
+        self.opened(opening, now);
+        self.end_step(now, out);
     }
 
     /// A text message.
-    pub fn on_text(&mut self, conn: ConnId, text: &str, read_at: Mono, _now: Now, out: &mut Outbox<Peer>) {
-        let Ok(request) = serde_json::from_str::<serde_json::Value>(text) else {
-            return out.order(conn, Order::Settle { conn, count: 1 });
-        };
-        let answer =
-            serde_json::json!({"message_id": request["message_id"], "type": "Ping", "payload": {"status": "ok"}});
-        self.counters.inc(Metric::SIGNALING_SIGNALS);
-        let frame = encoder::text(format!("{answer}\n").as_bytes());
-        out.order(conn, Order::Send { conn, frame, settles: 1, received_at: read_at });
+    pub fn on_text(&mut self, conn: ConnId, text: &str, read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
+        self.message(conn, text, read_at, now);
+        self.end_step(now, out);
     }
 
-    /// A binary message.
+    /// A binary message: JSON too.
     pub fn on_binary(&mut self, conn: ConnId, bytes: &[u8], read_at: Mono, now: Now, out: &mut Outbox<Peer>) {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.on_text(conn, text, read_at, now, out),
-            Err(_) => out.order(conn, Order::Settle { conn, count: 1 }),
-        }
+        self.on_bytes(conn, bytes, read_at, now);
+        self.end_step(now, out);
     }
 
     /// A connection is over.
-    pub fn on_closed(&mut self, conn: ConnId, _now: Now, _out: &mut Outbox<Peer>) {
-        self.connections.remove(&conn);
+    pub fn on_closed(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
+        self.closed(conn, now);
+        self.end_step(now, out);
     }
 
     /// A message from another worker's shard.
-    pub fn on_peer(&mut self, _from: WorkerId, message: Peer, _now: Now, _out: &mut Outbox<Peer>) {
-        match message {
-            Peer::Hello => {}
-        }
+    pub fn on_peer(&mut self, from: WorkerId, message: Peer, now: Now, out: &mut Outbox<Peer>) {
+        self.hear(from, message.0, now);
+        self.end_step(now, out);
     }
 
     /// What the store says.
-    pub fn on_store(&mut self, _event: &StoreEvent, _now: Now, _out: &mut Outbox<Peer>) {}
+    pub fn on_store(&mut self, event: &StoreEvent, now: Now, out: &mut Outbox<Peer>) {
+        self.on_store_event(event, now);
+        self.end_step(now, out);
+    }
 
     /// Something that concerns every worker.
     pub fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {
         match notice {
             Notice::Access(_) => {}
-            Notice::Drain => {
-                let text = r#"{"message_id":"","type":"ServerShutdown","payload":{"shutdown_in_seconds":1}}"#;
-                for conn in self.connections.iter().copied() {
-                    let frame = encoder::text(text.as_bytes());
-                    out.order(conn, Order::Send { conn, frame, settles: 0, received_at: now.mono });
+            Notice::Drain => self.drain(now),
+        }
+        self.end_step(now, out);
+    }
+
+    /// The worker stops: what is not written down yet is.
+    pub fn on_stop(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.save_all(now);
+        self.end_step(now, out);
+    }
+
+    /// When [`Signaling::on_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.timers.next()
+    }
+
+    /// The time has come.
+    pub fn on_timeout(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.on_time(now);
+        // Figures that were told are not owed again for having been told.
+        self.flush(now, out);
+    }
+
+    /// Requests that wait for the store, for the simulator's checks.
+    pub fn store_requests(&self) -> usize {
+        self.fx.waiting()
+    }
+
+    /// Connections that are in some room of this worker, lost ones among them, for the simulator's
+    /// checks.
+    pub fn live(&self) -> usize {
+        self.rooms.iter().map(|room| room.live.len()).sum()
+    }
+
+    fn end_step(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        self.owe_figures(now);
+        self.flush(now, out);
+    }
+
+    fn flush(&mut self, now: Now, out: &mut Outbox<Peer>) {
+        while let Some(say) = self.fx.own.pop_front() {
+            self.hear(self.fx.worker, say, now);
+        }
+        self.fx.flush(out);
+    }
+
+    fn hear(&mut self, from: WorkerId, say: Say, now: Now) {
+        match say {
+            Say::Admit { conn, address, has_password } => {
+                let result = self.throttle.admit(address, has_password, now.mono);
+                if let Err(throttled) = result {
+                    self.counters.inc(Metric::SIGNALING_THROTTLED.at(throttled as usize));
+                }
+                let is_admitted = result.is_ok();
+                self.fx.say(from, Say::Admitted { conn, is_admitted, has_password, address });
+            }
+            Say::Admitted { conn, is_admitted, has_password, address } => {
+                if !self.on_admitted(conn, is_admitted, has_password) && is_admitted && has_password {
+                    self.fx.say(from, Say::Refund { address });
+                }
+                self.take_held(conn, now);
+            }
+            Say::Refund { address } => self.throttle.refund(address, now.mono),
+            Say::Create { caller, name, password } => self.on_create(caller, name, password, now),
+            Say::Room { room, ask } => self.on_ask(&room, ask, now),
+            Say::Answer { conn, meta, alone, key, reply } => self.on_answer(conn, &meta, alone, key, &reply, now),
+            Say::Tell { conns, notice } => self.on_tell(conns, &notice, now),
+            Say::RoomsOf { ask, key, is_proved } => self.on_rooms_of(from, ask, &key, is_proved),
+            Say::Name { ask, key, name, is_proved } => self.on_name_all(from, ask, &key, &name, is_proved),
+            Say::Part { ask, part } => self.on_part(ask, part, now),
+            Say::Resume { to, address, token, key } => self.on_resume(to, address, &token, key.as_ref()),
+            Say::Rebound { from, room, name } => self.on_rebound(from, room, name),
+            Say::Resumed { to, handover } => self.on_resumed(to, handover, now),
+            Say::Count(rooms) => {
+                if let Some(count) = self.rooms_elsewhere.get_mut(usize::from(from.0)) {
+                    *count = rooms;
                 }
             }
         }
     }
 
-    /// The worker stops.
-    pub fn on_stop(&mut self, _now: Now, _out: &mut Outbox<Peer>) {}
-
-    /// When [`Signaling::on_timeout`] wants to be called.
-    pub fn poll_timeout(&self) -> Option<Mono> {
-        None
+    /// The server stops: everyone is told, and nothing is kept for who is lost now.
+    fn drain(&mut self, now: Now) {
+        self.is_draining = true;
+        let payload = json!({
+            "message": "Server is shutting down for maintenance",
+            "shutdown_in_seconds": self.settings.shutdown.as_secs(),
+            "restart_info": "Server is being restarted for maintenance.",
+        });
+        let message = Message { name: "ServerShutdown", payload: payload.to_string() };
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            let id = self.fresh_id();
+            self.push(conn, &id, &message, now);
+        }
+        self.save_all(now);
     }
 
-    /// The time has come.
-    pub fn on_timeout(&mut self, _now: Now, _out: &mut Outbox<Peer>) {}
+    /// All workers but this one.
+    fn other_workers(&self) -> impl Iterator<Item = WorkerId> + use<> {
+        let own = self.fx.worker;
+        (0..self.fx.workers as u16).map(WorkerId).filter(move |worker| *worker != own)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,8 @@ pub struct Opening {
     pub address: SocketAddr,
     /// The subprotocol that was chosen.
     pub protocol: Option<Arc<str>>,
-    /// How it names itself in the field `X-Client-ID`, if that has 128 bytes at most.
+    /// The key that it names in `X-Client-ID`, if that has 128 bytes at most: of signaling alone, and it proves
+    /// nothing.
     pub client_id: Option<Box<str>>,
     /// The access snapshot that it was judged by.
     pub access_version: u64,
