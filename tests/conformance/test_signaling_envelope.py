@@ -90,17 +90,17 @@ async def test_a_message_in_fragments(server):
 @pytest.mark.parametrize(
     "text",
     [
-        '{"MESSAGE_ID":"ID","TYPE":"Ping","PAYLOAD":PAYLOAD}',
-        '{"Message_Id":"ID","Type":"Ping","Payload":PAYLOAD}',
-        '  {"message_id":"ID","type":"Ping","payload":PAYLOAD}  ',
-        '{"message_id":"ID","type":"Ping","payload":PAYLOAD}\n',
-        '{"message_id":"ID","type":"Ping","payload":PAYLOAD}{"message_id":',
-        '{"message_id":"ID","type":"Ping","payload":PAYLOAD} and more',
-        '{"message_id":"ID","type":"Ping","payload":PAYLOAD,"id":5,"channel":null}',
-        '{"message_id":"other","message_id":"ID","type":"Pong","type":"Ping","payload":5,"payload":PAYLOAD}',
-        '{"message_id":"other","MESSAGE_id":"ID","type":"Ping","payload":PAYLOAD}',
-        '{"payload":PAYLOAD,"type":"Ping","message_id":"ID"}',
-        '{"message_id":"\\u0049D","type":"Pin\\u0067","payload":PAYLOAD}',
+        '{"MESSAGE_ID":"ID","TYPE":"Ping","PAYLOAD":@}',
+        '{"Message_Id":"ID","Type":"Ping","Payload":@}',
+        '  {"message_id":"ID","type":"Ping","payload":@}  ',
+        '{"message_id":"ID","type":"Ping","payload":@}\n',
+        '{"message_id":"ID","type":"Ping","payload":@}{"message_id":',
+        '{"message_id":"ID","type":"Ping","payload":@} and more',
+        '{"message_id":"ID","type":"Ping","payload":@,"id":5,"channel":null}',
+        '{"message_id":"other","message_id":"ID","type":"Pong","type":"Ping","payload":5,"payload":@}',
+        '{"message_id":"other","MESSAGE_id":"ID","type":"Ping","payload":@}',
+        '{"payload":@,"type":"Ping","message_id":"ID"}',
+        '{"message_id":"\\u0049D","type":"Pin\\u0067","payload":@}',
     ],
 )
 @pytest.mark.parametrize("payload", ["object", "base64"])
@@ -108,7 +108,7 @@ async def test_an_envelope_in_another_dress(server, text, payload):
     payload = {"object": '{"timestamp":3}', "base64": json.dumps(b64('{"timestamp":3}'))}[payload]
     async with Peer.open(server) as a:
         answer = a.expect("ID")
-        await a.text(text.replace("PAYLOAD", payload))
+        await a.text(text.replace("@", payload))
         assert (await asyncio.wait_for(answer, 5))["client_timestamp"] == 3
 
 

@@ -209,7 +209,7 @@ class Peer:
                     self.came.set()
         except ConnectionClosed:
             pass
-        except AssertionError as broken:
+        except (AssertionError, ValueError) as broken:
             self.broken = broken
         finally:
             self.came.set()
