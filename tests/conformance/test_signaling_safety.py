@@ -133,6 +133,29 @@ async def test_where_proof_is_required_nothing_goes_without(start, proofs, era):
         await a.quiet()
 
 
+@each_era
+async def test_where_proof_is_optional_a_membership_that_was_proved_stays_so(start, proofs, era):
+    """Whoever only states the key gets nothing of it; whoever never proved is as free as ever."""
+    server = start(settings(ProofOfPossession="optional"))
+    owner, guest = proofs
+    async with Peer.open(server, owner.key, era=era) as a, Peer.open(server, guest.key, era=era) as b, Peer.open(server, era=era) as plain:
+        await owner.prove(a), await guest.prove(b)
+        room = await a.create()
+        await b.join(room), await plain.join(room)
+        for victim in (owner, guest):
+            async with Peer.open(server, victim.key, era=era) as thief:
+                connect, leave = {era.id: room, "public_key": victim.key}, {era.id: room, "public_key": victim.key}
+                assert await thief.error(era.of("Connect"), connect) == UNPROVED
+                assert await thief.error(era.of("Leave"), leave) == UNPROVED
+                assert room not in await thief.rooms()
+        async with Peer.open(server, plain.key, era=era) as again:
+            await again.connect(room)
+        async with Peer.open(server, owner.key, era=era) as back:
+            await owner.prove(back)
+            await back.rename(room, "proved again")
+        assert set(await b.rooms()) == {room}
+
+
 async def test_a_proof_is_for_one_connection_one_key_and_one_nonce(start, proofs):
     server = start(settings(ProofOfPossession="required"))
     owner, guest = proofs
@@ -308,7 +331,7 @@ async def test_so_many_rooms_of_one_connection(start):
         guest = await stack.enter_async_context(Peer.open(server))
         for room in rooms[:3]:
             await guest.join(room)
-        assert (await guest.request("JoinRoom", guest.joining(rooms[3]))).type == "Error"
+        assert await guest.error("JoinRoom", guest.joining(rooms[3])) == "Too many rooms on this connection"
         await guest.disconnect(rooms[1])
         await guest.join(rooms[3])
         assert not [note for note in owners[3].notes if note["public_key"] != guest.key]
