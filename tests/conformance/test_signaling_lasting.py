@@ -182,9 +182,22 @@ async def test_stats_have_their_shape(start):
     await eventually(empty)
 
 
-async def test_health_is_ok(start):
-    status, _, body = start(CONFIG).http(path="/health")
-    assert status == 200 and b"ok" in body.lower(), (status, body)
+@pytest.mark.parametrize(
+    "path,headers", [("/health", {"Accept": "text/plain"}), ("/health", {"X-Client-ID": "x"}), ("/ws/health", {})], ids=["accept", "client", "path"]
+)
+async def test_health_is_ok_for_who_expects_it_so(start, path, headers):
+    status, found, body = start(CONFIG).http(path=path, headers=headers)
+    assert (status, body) == (200, b"OK") and found["content-type"].startswith("text/plain")
+
+
+async def test_health_is_the_server_s_own_for_all_others(start):
+    status, found = start(CONFIG).json("/health")
+    assert status == 200 and isinstance(found, dict)
+
+
+async def test_the_figures_are_below_the_path_too(start):
+    server = start(CONFIG)
+    assert set(server.json("/ws/stats")[1]) == set(server.json("/stats")[1]) == {"config", "server_stats"}
 
 
 @each_end

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from harness import Client, Raw, Refused
+from harness import Client, Raw, Refused, eventually
 from harness.raw import TEXT, frame
 from harness.signaling import CONFIG, Message, Peer
 
@@ -157,8 +157,17 @@ async def test_each_dialect_is_counted(server):
 
 
 async def test_an_administrator_sees_them(server):
+    rights = {"headers": {"Authorization": f"Key {server.admin}"}}
     async with Peer.open(server) as a, Client.open(server, server.admin) as client:
-        await a.create()
-        status, found = server.json("/api/status")
-        assert status == 200 and "signaling" in json.dumps(found)
-        assert await client.ok("status")
+        room = await a.create("seen", "5173")
+
+        async def listed():
+            status, found = server.json(f"/api/rooms?room={room}", **rights)
+            return found if status == 200 else None
+
+        found = json.dumps(await eventually(listed))
+        assert room in found and "seen" in found and a.key in found and "5173" not in found
+        assert server.http(path="/api/rooms")[0] == 401
+        assert server.http(path="/api/rooms?room=0123456789abcdef", **rights)[0] == 404
+        status, found = server.json("/api/status", **rights)
+        assert status == 200 and "signaling" in json.dumps(found) and "signaling" in json.dumps(await client.ok("status"))

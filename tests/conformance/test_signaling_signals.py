@@ -14,7 +14,7 @@ from harness.raw import TEXT
 from harness.signaling import CONFIG, ENCODINGS, ERAS, NETWORK, ROOM, Message, Peer, random_key
 
 EACH_SHAPE = True
-TURN_SECRET = "north of the river"
+TURN_SECRET = "north-of-the-river"
 QUOTA = 4096
 CONFIG = {
     "Signaling": CONFIG["Signaling"] | {
