@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from harness import eventually
-from harness.signaling import CONFIG, ERAS, NETWORK, ROOM, Peer, random_key
+from harness.signaling import CONFIG, ERAS, NETWORK, Peer, random_key
 
 each_era = pytest.mark.parametrize("era", ERAS, ids=str)
 TOO_MANY = "Rate limit exceeded. Please try again later."

@@ -352,3 +352,21 @@ class Peer:
     def cut(self):
         """Ends the connection without a close frame."""
         self.socket.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def couple(server, era=ROOM, other=None, **joining):
+    """Two in a room, who know each other's connections: the one who was there, the newcomer, the room."""
+    async with Peer.open(server, era=era) as a, Peer.open(server, era=other or era, name="b") as b:
+        room = await a.create()
+        await b.join(room, **joining)
+        a.of_other = (await a.note(a.era.peer_joined)).payload
+        b.of_other = (await b.note(b.era.peer_joined)).payload
+        a.notes = [note for note in a.notes if note.type != "ComputerJoined"]
+        yield a, b, room
+
+
+async def open_way(a, b, room):
+    """After an offer no candidate has to wait."""
+    await a.send(*a.signal("Offer", room, b.key, "way"))
+    await b.note(b.era.offer)
