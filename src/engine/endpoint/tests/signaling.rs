@@ -138,9 +138,8 @@ fn signaling_connections_are_closed_behind_their_workers_farewell() {
         let other = scene.connected();
         let worker = worker_of(ids[0], 2);
         let farewell = |scene: &mut Scene| {
-            let frame = crate::engine::ws::encoder::text(b"bye");
-            let received_at = scene.now.mono;
-            scene.order(Order::Send { conn: ids[0], frame, settles: 0, received_at });
+            let bye = scene.response(ids[0], "bye");
+            scene.order(bye);
             scene.order(Order::Farewell { worker });
         };
         if is_early {
