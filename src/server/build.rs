@@ -17,7 +17,7 @@ use super::first_start::make_data_dir;
 use super::health::{self, Health, OnLoss};
 use super::routes::{Service, serve};
 use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds};
-use super::shard::{Dialects, Peer};
+use super::shard::{Dialects, Peer, Seat};
 use super::signaling::{RoomBoard, SignalingSeeds};
 use super::status::rooms::RoomStatus;
 use super::status::{About, StatusSource};
@@ -202,7 +202,8 @@ impl ServerBuilder {
             if let Some(seeds) = &mut signaling {
                 let seed = random_seed().map_err(StartError::System)?;
                 let signaling = seeds.plant(id, &counters, seed, clock.now());
-                shard = shard.with_signaling(signaling, id, config.signaling.needs_key);
+                let seat = Seat { worker: id, access: access.clone(), needs_key: config.signaling.needs_key };
+                shard = shard.with_signaling(signaling, seat);
             }
             let reactors = wiring.reactors.clone();
             let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, &store_send, counters, clock);

@@ -5,6 +5,7 @@
 //! that it is written once and keeps its order.
 
 mod early;
+mod guests;
 mod loan;
 mod turn;
 
@@ -13,9 +14,11 @@ use std::sync::Arc;
 use crate::base::{Counters, Mono, Now, WorkerId};
 use crate::dialect::hydrogen::{self, Hydrogen};
 use crate::dialect::signaling::{self, Signaling};
+use crate::engine::auth::Access;
 use crate::engine::store::StoreEvent;
 use crate::engine::work::{Batch, Completion, Emission, Item, Notice, Order, Outbox, Shard};
 use early::Early;
+use guests::Guests;
 use loan::Loan;
 use turn::Turn;
 
@@ -61,6 +64,17 @@ struct Served {
     worker: WorkerId,
     beside: Beside<Signaling, signaling::Peer>,
     early: Early,
+    guests: Guests,
+}
+
+/// What signaling is served with.
+pub struct Seat {
+    /// This worker.
+    pub worker: WorkerId,
+    /// Keys, permissions and blocks.
+    pub access: Arc<Access>,
+    /// Whether it is for those alone who showed a key.
+    pub needs_key: bool,
 }
 
 impl Dialects {
@@ -69,10 +83,12 @@ impl Dialects {
         Dialects { hydrogen: Beside::new(hydrogen), signaling: None, counters }
     }
 
-    /// The same, with signaling beside them. `needs_key`: for those alone who showed a key.
+    /// The same, with signaling beside them.
     #[must_use]
-    pub fn with_signaling(mut self, signaling: Signaling, worker: WorkerId, needs_key: bool) -> Dialects {
-        self.signaling = Some(Served { worker, beside: Beside::new(signaling), early: Early::new(needs_key) });
+    pub fn with_signaling(mut self, signaling: Signaling, seat: Seat) -> Dialects {
+        let (beside, early) = (Beside::new(signaling), Early::new(seat.needs_key));
+        let guests = Guests::new(seat.access, self.counters.clone());
+        self.signaling = Some(Served { worker: seat.worker, beside, early, guests });
         self
     }
 
@@ -178,9 +194,13 @@ impl Shard for Dialects {
     fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {
         self.hydrogen_step(out, |it, out| it.on_notice(notice, now, out));
         self.signaling_step(out, |it, out| it.on_notice(notice, now, out));
-        if let (Notice::Drain, Some(served)) = (notice, &self.signaling) {
-            for orders in &mut out.orders {
-                orders.push(Order::Farewell { worker: served.worker });
+        let Some(served) = &mut self.signaling else { return };
+        match notice {
+            Notice::Access(access) => served.guests.on_access(access, now, out),
+            Notice::Drain => {
+                for orders in &mut out.orders {
+                    orders.push(Order::Farewell { worker: served.worker });
+                }
             }
         }
     }
@@ -191,8 +211,10 @@ impl Shard for Dialects {
     }
 
     fn poll_timeout(&self) -> Option<Mono> {
-        let signaling = self.signaling.as_ref().and_then(|signaling| signaling.beside.dialect.poll_timeout());
-        [self.hydrogen.dialect.poll_timeout(), signaling].into_iter().flatten().min()
+        let served = self.signaling.as_ref();
+        let signaling = served.and_then(|served| served.beside.dialect.poll_timeout());
+        let guests = served.and_then(|served| served.guests.poll_timeout());
+        [self.hydrogen.dialect.poll_timeout(), signaling, guests].into_iter().flatten().min()
     }
 
     fn on_timeout(&mut self, now: Now, out: &mut Outbox<Peer>) {
@@ -202,6 +224,9 @@ impl Shard for Dialects {
         }
         if self.signaling.as_ref().is_some_and(|signaling| is_due(signaling.beside.dialect.poll_timeout())) {
             self.signaling_step(out, |it, out| it.on_timeout(now, out));
+        }
+        if let Some(served) = &mut self.signaling {
+            served.guests.on_timeout(now, out);
         }
     }
 }

@@ -2,16 +2,18 @@
 //! and how they are told that the server stops.
 
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Scene, Stage, Variant, eventually, scenarios};
+use crate::harness::{Client, Scene, Stage, Variant, eventually, scenarios, wall};
 
 scenarios! {
     clients_come_by_subprotocol_path_header_and_first_message
     whoever_speaks_hydrogen_without_a_subprotocol_is_understood_too
     messages_behind_the_first_follow_it
     a_key_is_asked_for_where_it_is_needed
+    blocks_and_revoked_keys_hold_for_signaling_too
     without_signaling_nothing_is_different
     figures_are_told_in_the_shapes_of_govpn
     a_stopping_server_tells_signaling_connections_before_it_closes_them
@@ -128,6 +130,24 @@ fn a_key_is_asked_for_where_it_is_needed(variant: Variant) {
     let mut client = open(&scene, "/ws", &authorized);
     ping(&mut client, "a");
     scene.settles("/connections/by_dialect/signaling", 1);
+}
+
+fn blocks_and_revoked_keys_hold_for_signaling_too(variant: Variant) {
+    let stage = stage(variant);
+    let token = stage.key("ann", &["connect"]);
+    let soon = stage.key_until("bob", &["connect"], wall(Duration::from_secs(2)));
+    let scene = stage.start();
+    let mut root = scene.root();
+    let mut named = open(&scene, "/signaling", &format!("Authorization: Key {token}\r\n"));
+    ping(&mut named, "a");
+    let mut brief = open(&scene, "/signaling", &format!("Authorization: Key {soon}\r\n"));
+    brief.closed(4001);
+    root.ok("system.block", json!({"identity": "ann"}));
+    named.closed(1008);
+    let refused = Client::open_silent(scene.stream(), "/signaling", &format!("Authorization: Key {token}\r\n")).err();
+    assert_eq!(refused.map(|answer| answer.status), Some(429));
+    let mut nobody = open(&scene, "/signaling", "");
+    ping(&mut nobody, "a");
 }
 
 fn without_signaling_nothing_is_different(variant: Variant) {

@@ -31,7 +31,14 @@ impl Turn<'_> {
                 }
             }
             DialectId::Echo => echo::on_open(opening.conn, self.out),
-            DialectId::Signaling => self.signal(|it, now, out| it.on_open(opening, now, out)),
+            DialectId::Signaling => self.open_signaling(opening),
+        }
+    }
+
+    fn open_signaling(&mut self, opening: &Opening) {
+        self.signal(|it, now, out| it.on_open(opening, now, out));
+        if let Some(served) = self.signaling {
+            served.guests.on_open(opening, self.now, self.out);
         }
     }
 
@@ -57,6 +64,7 @@ impl Turn<'_> {
     pub(super) fn on_closed(&mut self, conn: ConnId) {
         if let Some(served) = self.signaling {
             served.early.on_closed(conn);
+            served.guests.on_closed(conn);
         }
         self.hydrogen.on_closed(conn, self.now, self.out);
         self.signal(|it, now, out| it.on_closed(conn, now, out));
@@ -78,7 +86,7 @@ impl Turn<'_> {
             Way::Moves(opening) => {
                 self.hydrogen.on_closed(conn, self.now, self.out);
                 self.out.order(conn, Order::Dialect { conn, dialect: DialectId::Signaling });
-                self.signal(|it, now, out| it.on_open(&opening, now, out));
+                self.open_signaling(&opening);
                 DialectId::Signaling
             }
         }
