@@ -23,7 +23,7 @@ pub trait Reports: Send + Sync {
 
 /// The secret key of the hashes of passwords.
 #[derive(Clone)]
-pub struct Pepper([u8; 32]);
+pub struct Pepper(#[allow(dead_code, reason = "what hashes with it comes with the rooms")] [u8; 32]);
 
 impl Pepper {
     /// Takes a key into custody.
