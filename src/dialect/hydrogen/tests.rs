@@ -143,9 +143,9 @@ impl Scene {
             identity,
             address: format!("{HERE}:1000").parse().unwrap(),
             protocol: None,
+            client_id: None,
             access_version,
             resume: None,
-            client_id: None,
         };
         self.shard.on_open(&opening, self.now, &mut self.out);
     }

@@ -14,7 +14,7 @@ pub(super) const SDP_BYTES: usize = 48 * 1024;
 pub(super) const CANDIDATE_BYTES: usize = 4 * 1024;
 /// Bytes of a signal's other fields together.
 pub(super) const SIGNAL_REST_BYTES: usize = 4 * 1024;
-/// Levels of what is passed on.
+/// Levels of a payload.
 pub(super) const DEPTH: usize = 32;
 /// Bytes of what is relayed in one message.
 pub(super) const RELAY_BYTES: usize = 48 * 1024;

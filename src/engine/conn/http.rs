@@ -290,9 +290,9 @@ impl Connection {
             identity: admission.identity,
             address: self.address,
             protocol: admission.protocol,
+            client_id: None,
             access_version: cx.access.version,
             resume: admission.resume,
-            client_id: None,
         };
         cx.submit(self.id, Item::Open(Box::new(opening)));
         // A client may send its first frames right behind the request.

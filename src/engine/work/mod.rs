@@ -111,12 +111,12 @@ pub struct Opening {
     pub address: SocketAddr,
     /// The subprotocol that was chosen.
     pub protocol: Option<Arc<str>>,
+    /// How it names itself in the field `X-Client-ID`, if that has 128 bytes at most.
+    pub client_id: Option<Box<str>>,
     /// The access snapshot that it was judged by.
     pub access_version: u64,
     /// The session that it wants back.
     pub resume: Option<Box<ResumeClaim>>,
-    /// The key that it names in `X-Client-ID`: of signaling alone, and it proves nothing.
-    pub client_id: Option<Box<str>>,
 }
 
 /// What a worker tells a reactor to do.

@@ -30,7 +30,11 @@ fn two_peers_find_each_other_and_signal() {
         assert_eq!(told_a.len(), 1);
         assert_eq!((told_a[0].kind.as_str(), &told_a[0].payload["username"]), ("PeerJoined", &json!("u2")));
         assert_eq!(told_a[0].payload["polite"], false);
-        assert_eq!(told_a[0].payload["connection_id"], joined.payload["connection_id"]);
+        assert_eq!(
+            joined.payload,
+            json!({"room_id": room, "room_name": "r"}),
+            "nothing is added for who asks for nothing"
+        );
 
         for target in [key(2), told_a[0].payload["connection_id"].as_str().unwrap().to_owned()] {
             let offer =
