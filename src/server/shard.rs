@@ -30,8 +30,8 @@ const SIGNALING_TICKET: u64 = 1 << 63;
 pub enum Peer {
     /// From hydrogen-protocol to hydrogen-protocol.
     Hydrogen(hydrogen::Peer),
-    /// From signaling to signaling.
-    Signaling(signaling::Peer),
+    /// From signaling to signaling. Boxed: it is the larger one, and the rarer.
+    Signaling(Box<signaling::Peer>),
 }
 
 /// The dialects of one worker.
@@ -119,7 +119,7 @@ impl Dialects {
         out.peers.extend(told.map(|(worker, message)| (worker, Peer::Hydrogen(message))));
         if let Some(signaling) = &mut self.signaling {
             let told = signaling.beside.out.peers.drain(..);
-            out.peers.extend(told.map(|(worker, message)| (worker, Peer::Signaling(message))));
+            out.peers.extend(told.map(|(worker, message)| (worker, Peer::Signaling(Box::new(message)))));
         }
     }
 }
@@ -164,7 +164,7 @@ impl Shard for Dialects {
     fn on_peer(&mut self, from: WorkerId, message: Peer, now: Now, out: &mut Outbox<Peer>) {
         match message {
             Peer::Hydrogen(message) => self.hydrogen_step(out, |it, out| it.on_peer(from, message, now, out)),
-            Peer::Signaling(message) => self.signaling_step(out, |it, out| it.on_peer(from, message, now, out)),
+            Peer::Signaling(message) => self.signaling_step(out, |it, out| it.on_peer(from, *message, now, out)),
         }
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Signaling;
 use super::effects::Asked;
 use super::limits::SAVE_INTERVAL;
-use super::peer::{Part, Say};
+use super::peer::{Caller, Part, Say};
 use super::record::RoomRecord;
 use super::room::{Change, Then};
 use super::timers::Timer;
@@ -24,12 +24,8 @@ impl Signaling {
         match event {
             StoreEvent::Done { ticket, result } => match self.fx.take_asked(*ticket) {
                 Some(Asked::Change(id)) => self.on_written(&id, result.is_ok(), now),
-                Some(Asked::Upkeep(id)) => {
-                    if result.is_err() {
-                        self.mark_dirty(&id, now);
-                    }
-                }
-                None => {}
+                Some(Asked::Upkeep(id)) if result.is_err() => self.mark_dirty(&id, now),
+                Some(Asked::Upkeep(_)) | None => {}
             },
             StoreEvent::Failed(failure) => self.fx.term = failure.term,
             StoreEvent::Well | StoreEvent::Committed(_) | StoreEvent::Damaged(_) => {}
@@ -90,7 +86,7 @@ impl Signaling {
 
     /// A room is no more: its owner is answered, and who is there is told. What waited for it
     /// finds no room.
-    fn on_deleted(&mut self, id: &str, caller: Option<Box<super::peer::Caller>>, now: Now) {
+    fn on_deleted(&mut self, id: &str, caller: Option<Box<Caller>>, now: Now) {
         let Some(room) = self.rooms.remove(id) else { return };
         let cause = usize::from(caller.is_none());
         self.counters.inc(Metric::SIGNALING_ROOMS_DELETED.at(cause));

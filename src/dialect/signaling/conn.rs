@@ -161,6 +161,7 @@ pub(super) struct Handover {
     pub peer: u64,
     pub key: Option<Arc<str>>,
     pub is_proved: bool,
+    pub era: Era,
     pub rooms: Vec<(Box<str>, Box<str>)>,
     pub queue: Queue,
 }

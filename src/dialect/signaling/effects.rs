@@ -79,6 +79,9 @@ impl Effects {
     /// Tells connections something: one message by worker.
     pub(super) fn tell(&mut self, conns: &[ConnId], notice: Notice) {
         let notice = Arc::new(notice);
+        if let [conn] = conns {
+            return self.say(worker_of(*conn, self.workers), Say::Tell { conns: vec![*conn], notice });
+        }
         let mut by_worker: BTreeMap<WorkerId, Vec<ConnId>> = BTreeMap::new();
         for &conn in conns {
             by_worker.entry(worker_of(conn, self.workers)).or_default().push(conn);

@@ -14,7 +14,7 @@ pub(super) const SDP_BYTES: usize = 48 * 1024;
 pub(super) const CANDIDATE_BYTES: usize = 4 * 1024;
 /// Bytes of a signal's other fields together.
 pub(super) const SIGNAL_REST_BYTES: usize = 4 * 1024;
-/// Levels of what is passed on.
+/// Levels of a payload.
 pub(super) const DEPTH: usize = 32;
 /// Bytes of what is relayed in one message.
 pub(super) const RELAY_BYTES: usize = 48 * 1024;
@@ -39,7 +39,7 @@ pub(super) const GATHER_WAIT: Duration = Duration::from_secs(2);
 /// Rooms in a list.
 pub(super) const ROOMS_LISTED: usize = 256;
 /// Members in a list, over all of its rooms.
-pub(super) const MEMBERS_LISTED: usize = 4096;
+pub(super) const MEMBERS_LISTED: usize = 2048;
 /// Between two writes of a room's activity.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Addresses whose requests are counted, by worker.

@@ -149,6 +149,11 @@ impl Signaling {
         let conn = gather.conn;
         gather.rows.sort_by(|a, b| (a.joined, &a.room).cmp(&(b.joined, &b.room)));
         gather.rows.truncate(ROOMS_LISTED);
+        let mut left = MEMBERS_LISTED;
+        for row in &mut gather.rows {
+            row.people.truncate(left);
+            left -= row.people.len();
+        }
         let (meta, key, message, refusal) = match gather.what {
             What::Push => return self.finish_push(conn, &gather.rows, now),
             What::Rooms(meta, key) => {

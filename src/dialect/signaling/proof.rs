@@ -7,7 +7,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::json;
 
 use super::Signaling;
-use super::key::ed25519;
+use super::key::{ed25519, is_of_small_order};
 use super::peer::Meta;
 use super::settings::Proof;
 use super::wire::{Message, Refusal};
@@ -17,9 +17,12 @@ use crate::base::{ConnId, Metric, Now};
 const PREFIX: &str = "hydrogen-signaling-proof-v1\n";
 
 /// Whether the signature is of this nonce, by this key.
-fn is_good(key: &[u8], nonce: &str, signature: &str) -> bool {
+fn is_good(key: &[u8; 32], nonce: &str, signature: &str) -> bool {
+    if is_of_small_order(key) {
+        return false;
+    }
     let Ok(signature) = STANDARD.decode(signature) else { return false };
-    UnparsedPublicKey::new(&ED25519, key).verify([PREFIX, nonce].concat().as_bytes(), &signature).is_ok()
+    UnparsedPublicKey::new(&ED25519, &key[..]).verify([PREFIX, nonce].concat().as_bytes(), &signature).is_ok()
 }
 
 impl Signaling {
@@ -34,7 +37,8 @@ impl Signaling {
         self.counters.inc(Metric::SIGNALING_PROVED.at(usize::from(checked.is_err())));
         if let Err(refusal) = checked {
             self.refuse(conn, meta, &refusal);
-            if refusal == Refusal::ProofFailed {
+            // Where nobody is challenged no proof can be right.
+            if refusal == Refusal::ProofFailed && self.settings.proof != Proof::Off {
                 self.strike(conn);
             }
             return;
@@ -91,10 +95,14 @@ mod tests {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
         let other = Ed25519KeyPair::from_seed_unchecked(&[2; 32]).unwrap();
         let sign = |text: &str| STANDARD.encode(pair.sign(text.as_bytes()));
-        let key = pair.public_key().as_ref();
+        let key: &[u8; 32] = pair.public_key().as_ref().try_into().unwrap();
+        let other: &[u8; 32] = other.public_key().as_ref().try_into().unwrap();
         assert!(is_good(key, "n", &sign("hydrogen-signaling-proof-v1\nn")));
         assert!(!is_good(key, "m", &sign("hydrogen-signaling-proof-v1\nn")));
         assert!(!is_good(key, "n", &sign("n")) && !is_good(key, "n", "") && !is_good(key, "n", "!"));
-        assert!(!is_good(other.public_key().as_ref(), "n", &sign("hydrogen-signaling-proof-v1\nn")));
+        assert!(!is_good(other, "n", &sign("hydrogen-signaling-proof-v1\nn")));
+        let mut neutral = [0; 64];
+        neutral[0] = 1;
+        assert!(!is_good(neutral[..32].try_into().unwrap(), "n", &STANDARD.encode(neutral)));
     }
 }

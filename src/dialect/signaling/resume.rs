@@ -53,7 +53,8 @@ impl Signaling {
             return self.fx.say(worker_of(to, self.fx.workers), Say::Resumed { to, handover });
         };
         let Some(connection) = self.conns.get_mut(&from) else { return };
-        let (peer, key, is_proved) = (connection.peer, connection.key.clone(), connection.is_proved);
+        let (peer, key, era) = (connection.peer, connection.key.clone(), connection.era);
+        let is_proved = connection.is_proved;
         let queue = std::mem::take(&mut connection.queue);
         if connection.away_until.is_none() {
             // It was lost without a word: the client knew before its server did.
@@ -65,7 +66,7 @@ impl Signaling {
         for room in &rooms {
             self.fx.ask_room(room, Ask::Rebind { from, to, address, back });
         }
-        let handover = Handover { peer, key, is_proved, rooms: Vec::new(), queue };
+        let handover = Handover { peer, key, is_proved, era, rooms: Vec::new(), queue };
         self.handing.insert(from, Handing { to, waits: rooms.len(), handover });
         self.hand_over(from);
     }
@@ -108,14 +109,13 @@ impl Signaling {
 
     fn take_place(&mut self, conn: ConnId, handover: Handover, meta: &Meta, put_out: &[Box<str>], now: Now) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
-        let Handover { peer, key, is_proved, mut rooms, mut queue } = handover;
+        let Handover { peer, key, is_proved, era, mut rooms, mut queue } = handover;
         rooms.retain(|(room, _)| !put_out.contains(room));
-        (connection.peer, connection.key) = (peer, key);
+        (connection.peer, connection.key, connection.era) = (peer, key, era);
         connection.is_proved |= is_proved;
         connection.rooms = rooms.iter().map(|(room, _)| room.clone()).collect();
         let mut behind: Queue = std::mem::take(&mut connection.queue);
         self.counters.inc(Metric::SIGNALING_RESUMED);
-        let era = meta.era;
         let list: Vec<Value> = rooms.iter().map(|(id, name)| json!({era.id(): id, era.name(): name})).collect();
         let mut fields = self.extra(conn, true);
         fields.insert(era.pick("rooms", "networks").into(), list.into());

@@ -1,14 +1,14 @@
 //! A room: its record, who is connected, and what waits. A pure model; it tells nobody.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::meter::Meter;
 use super::peer::{Ask, Caller};
 use super::record::{Member, RoomRecord};
 use super::settings::Proof;
-use super::wire::{Person, PresenceState, Present, SignalOut, peer_id};
+use super::wire::{Person, PresenceState, Present, SignalOut, parse_peer_id};
 use crate::base::{ConnId, Mono, Secret, Wall};
 
 /// A connection in a room.
@@ -131,11 +131,14 @@ impl Room {
     /// with one key the latest that is there.
     pub(super) fn find(&self, target: &str, but: ConnId) -> Option<&Live> {
         let others = || self.live.iter().rev().filter(move |live| live.conn != but);
-        others()
-            .find(|live| peer_id(live.peer) == target)
+        let by_peer = parse_peer_id(target).and_then(|peer| others().find(|live| live.peer == peer));
+        by_peer
             .or_else(|| others().find(|live| *live.key == *target && !live.is_away))
             .or_else(|| others().find(|live| *live.key == *target))
-            .or_else(|| others().find(|live| live.address.to_string() == target))
+            .or_else(|| {
+                let address = canonical(target.parse().ok()?);
+                others().find(|live| canonical(live.address) == address)
+            })
     }
 
     pub(super) fn person(&self, key: &str) -> Person {
@@ -172,6 +175,11 @@ impl Room {
     pub(super) fn needs_proof(&self, key: &str, proof: Proof) -> bool {
         proof != Proof::Off && self.record.member(key).is_some_and(|member| member.is_proved)
     }
+}
+
+/// An IPv4 address is the same in IPv6's clothes.
+fn canonical(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip().to_canonical(), address.port())
 }
 
 /// A pair, the smaller first.

@@ -86,7 +86,7 @@ impl Signaling {
         format!("{:08x}", self.random.next_u32())
     }
 
-    /// What is added to the answers by which a connection enters a room.
+    /// What is added to the answers by which a connection enters a room, for who asks for grace.
     pub(super) fn extra(&mut self, conn: ConnId, grace: bool) -> Map<String, Value> {
         let mut extra = Map::new();
         let has_grace = grace && !self.settings.grace.is_zero() && !self.is_draining;
@@ -94,9 +94,9 @@ impl Signaling {
             self.give_token(conn);
         }
         let Some(connection) = self.conns.get_mut(&conn) else { return extra };
-        extra.insert("connection_id".into(), connection.peer_id().into());
         if let Some(token) = connection.token.as_ref().filter(|_| has_grace) {
             connection.has_grace = true;
+            extra.insert("connection_id".into(), connection.peer_id().into());
             extra.insert("resume_token".into(), token.text().into());
             extra.insert("grace_seconds".into(), json!(self.settings.grace.as_secs()));
         }

@@ -30,7 +30,11 @@ fn two_peers_find_each_other_and_signal() {
         assert_eq!(told_a.len(), 1);
         assert_eq!((told_a[0].kind.as_str(), &told_a[0].payload["username"]), ("PeerJoined", &json!("u2")));
         assert_eq!(told_a[0].payload["polite"], false);
-        assert_eq!(told_a[0].payload["connection_id"], joined.payload["connection_id"]);
+        assert_eq!(
+            joined.payload,
+            json!({"room_id": room, "room_name": "r"}),
+            "nothing is added for who asks for nothing"
+        );
 
         for target in [key(2), told_a[0].payload["connection_id"].as_str().unwrap().to_owned()] {
             let offer =
@@ -82,5 +86,101 @@ fn candidates_wait_for_the_offer_and_not_for_ever() {
         scene.read(a).retain(|got| got.kind == "Candidate");
         scene.pass(Duration::from_secs(6));
         assert!(scene.read(b).iter().all(|got| got.kind != "Candidate"));
+    });
+}
+
+#[test]
+fn each_hears_the_encoding_that_it_spoke_last() {
+    everywhere(|mut scene| {
+        let (a, b) = (scene.open(), scene.open());
+        let room = scene.room(a, 1);
+        scene.join(b, &room, 2);
+        let payload = json!({"room_id": room, "room_name": "x"}).to_string();
+        let bytes = serde_json::to_string(payload.as_bytes()).unwrap();
+        let text = serde_json::to_string(&payload).unwrap();
+        let base64 = json!(base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &payload)).to_string();
+        scene.read(b);
+        for (sent, first) in [(bytes.as_str(), "["), (&text, "\"{"), (&payload, "{"), (&base64, "\"ey")] {
+            scene.raw.clear();
+            scene.text(a, &format!("{{\"type\":\"Rename\",\"message_id\":\"r\",\"payload\":{sent}}}"));
+            assert_eq!(scene.raw.len(), 3);
+            for (conn, text) in &scene.raw {
+                let payload = &text[text.find("\"payload\":").unwrap() + 10..];
+                assert!(payload.starts_with(if *conn == a { first } else { "\"ey" }), "{payload}");
+            }
+            assert_eq!(scene.kinds(a).last().unwrap(), "RenameSuccess");
+            assert_eq!(scene.kinds(b), ["RoomRenamed"]);
+        }
+    });
+}
+
+#[test]
+fn pings_bring_their_number_back_digit_by_digit() {
+    let mut scene = Scene::new(1, loose());
+    let a = scene.open();
+    for number in ["1752000000123456789", "123456789012345678901234567890", "1.10", "-1.5E-7", "null", "{\"a\":[1]}"] {
+        scene.raw.clear();
+        scene.text(a, &format!("{{\"message_id\":\"p\",\"type\":\"Ping\",\"payload\":{{\"timestamp\":{number}}}}}"));
+        let expected = format!("\"payload\":{{\"client_timestamp\":{number},\"server_timestamp\":1772131500000000000,");
+        assert!(scene.raw[0].1.contains(&expected), "{}", scene.raw[0].1);
+    }
+    assert_eq!(scene.error(a, "Ping", &json!([1])), "Invalid ping format");
+}
+
+#[test]
+fn kicked_members_are_put_out_told_and_closed() {
+    everywhere(|mut scene| {
+        for named in 0..3 {
+            let (a, b, c) = (scene.open(), scene.open(), scene.open());
+            let room = scene.room(a, 10 + named);
+            scene.join(b, &room, 2);
+            scene.join(c, &room, 3);
+            let id = scene.read(a)[0].payload["connection_id"].as_str().unwrap().to_owned();
+            let address = scene.addresses[&b].to_string();
+            let target = [id, address, key(2)][usize::from(named)].clone();
+            scene.read(b);
+            scene.read(c);
+            let done = scene.ask(a, "Kick", &json!({"room_id": room, "target_id": target}));
+            assert_eq!(
+                (done.kind.as_str(), done.payload),
+                ("KickSuccess", json!({"room_id": room, "target_id": target}))
+            );
+            assert_eq!(scene.read(b)[0].payload, json!({"room_id": room}));
+            assert_eq!(
+                (scene.closed[&b].0, scene.closed[&b].1.as_str()),
+                (crate::base::Reason::ServerClosed, "kicked")
+            );
+            assert_eq!((scene.kinds(a), scene.kinds(c)), (vec!["PeerLeft".to_owned()], vec!["PeerLeft".to_owned()]));
+            scene.close(b);
+            assert!(scene.read(c).is_empty());
+            let again = scene.open();
+            let connect = json!({"room_id": room, "public_key": key(2)});
+            assert_eq!(scene.error(again, "ConnectRoom", &connect), "You must join this room first");
+        }
+    });
+}
+
+#[test]
+fn one_connection_is_in_several_rooms_and_leaves_all_of_them() {
+    everywhere(|mut scene| {
+        let (a, b, both) = (scene.open(), scene.open(), scene.open());
+        let (one, two) = (scene.room(a, 1), scene.room(b, 2));
+        scene.join(both, &one, 3);
+        scene.join(both, &two, 3);
+        // A signal without its room finds the peer in whichever it is.
+        for target in [1, 2] {
+            let sent = scene.ask(both, "Offer", &json!({"destination_id": key(target), "offer": "o"}));
+            assert_eq!(sent.payload["room_id"], json!([&one, &two][usize::from(target) - 1]));
+        }
+        assert_eq!(
+            (scene.kinds(a), scene.kinds(b)),
+            (["PeerJoined", "Offer"].map(String::from).to_vec(), ["PeerJoined", "Offer"].map(String::from).to_vec())
+        );
+        scene.close(both);
+        assert_eq!((scene.kinds(a), scene.kinds(b)), (vec!["PeerLeft".to_owned()], vec!["PeerLeft".to_owned()]));
+        let again = scene.open();
+        let list = scene.ask(again, "GetUserRooms", &json!({"public_key": key(3)})).payload;
+        assert_eq!(list["rooms"].as_array().unwrap().len(), 2);
+        assert_eq!(list["rooms"][0]["is_connected"], false);
     });
 }

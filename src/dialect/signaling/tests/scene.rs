@@ -55,6 +55,9 @@ pub struct Scene {
     queues: BTreeMap<(WorkerId, WorkerId), VecDeque<Peer>>,
     pub closed: BTreeMap<ConnId, (Reason, String)>,
     pub inbox: BTreeMap<ConnId, VecDeque<Got>>,
+    /// The texts of all messages, as they were sent.
+    pub raw: Vec<(ConnId, String)>,
+    pub addresses: BTreeMap<ConnId, SocketAddr>,
     /// Messages sent that are not settled.
     pub unsettled: BTreeMap<ConnId, i64>,
     pub open: BTreeSet<ConnId>,
@@ -85,6 +88,8 @@ impl Scene {
             queues: BTreeMap::new(),
             closed: BTreeMap::new(),
             inbox: BTreeMap::new(),
+            raw: Vec::new(),
+            addresses: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             open: BTreeSet::new(),
             out: Outbox::new(1),
@@ -137,6 +142,7 @@ impl Scene {
         self.next += 1;
         let mut address: SocketAddr = address.parse().unwrap();
         address.set_port(address.port() + self.next as u16);
+        self.addresses.insert(conn, address);
         let opening = Opening {
             conn,
             dialect: DialectId::Hydrogen,
@@ -330,7 +336,9 @@ impl Scene {
         match order {
             Order::Send { conn, frame, settles, .. } => {
                 *self.unsettled.entry(conn).or_default() -= i64::from(settles);
-                let got = read_frame(&frame);
+                let text = text_of(&frame);
+                self.raw.push((conn, text.to_owned()));
+                let got = read_message(text);
                 self.inbox.entry(conn).or_default().push_back(got);
             }
             Order::Settle { conn, count } => *self.unsettled.entry(conn).or_default() -= i64::from(count),
@@ -343,14 +351,17 @@ impl Scene {
     }
 }
 
-/// Reads a frame as a client that takes every encoding.
-pub fn read_frame(frame: &[u8]) -> Got {
+fn text_of(frame: &[u8]) -> &str {
     let header = match frame[1] {
         126 => 4,
         127 => 10,
         _ => 2,
     };
-    let text = std::str::from_utf8(&frame[header..]).unwrap();
+    std::str::from_utf8(&frame[header..]).unwrap()
+}
+
+/// Reads a message as a client that takes every encoding.
+fn read_message(text: &str) -> Got {
     assert!(text.ends_with('\n'));
     let envelope: Value = serde_json::from_str(text).unwrap();
     let payload = match &envelope["payload"] {

@@ -177,7 +177,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(payload: &str) -> Option<(Payload<'static>, Option<Encoding>)> {
+    type Taken = Option<(Payload<'static>, Option<Encoding>)>;
+
+    fn read(payload: &str) -> Taken {
         let text = format!("{{\"message_id\":\"a\",\"type\":\"Ping\",\"payload\":{payload}}} trailing");
         Envelope::read(&text).map(|envelope| {
             let payload = match envelope.payload {
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn four_payload_encodings_are_read_and_no_other() {
-        let cases: &[(&str, Option<(Payload<'static>, Option<Encoding>)>)] = &[
+        let cases: &[(&str, Taken)] = &[
             ("\"eyJhIjogMX0=\"", Some((json("{\"a\": 1}"), Some(Encoding::Base64)))),
             ("\"{\\\"a\\\":1}\"", Some((json("{\"a\":1}"), Some(Encoding::Text)))),
             ("{\"a\":1}", Some((json("{\"a\":1}"), Some(Encoding::Object)))),

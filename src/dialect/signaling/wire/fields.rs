@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::envelope::{Payload, Text};
+use crate::dialect::signaling::limits::DEPTH;
 
 /// A field is not of the type that it must have, or is too long.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ impl<'a> Fields<'a> {
         match payload {
             Payload::Missing | Payload::Bad => Err(Bad),
             Payload::Json(text) if text.trim_ascii() == "null" => Ok(Fields::default()),
+            // Who is told of it reads JSON with bounds of its own.
+            Payload::Json(text) if is_deeper(text, DEPTH) => Err(Bad),
             Payload::Json(text) => serde_json::from_str(text).map_err(|_| Bad),
         }
     }
@@ -80,8 +83,8 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// Whether JSON is nested deeper than so many levels. The text must be valid JSON.
-pub(super) fn is_deeper(text: &str, levels: usize) -> bool {
+/// Whether JSON is nested deeper than so many levels. Of what is no JSON the answer is no matter.
+fn is_deeper(text: &str, levels: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in text.bytes() {
         match (in_string, byte) {

@@ -18,7 +18,7 @@ pub(super) use envelope::{Envelope, looks_like_one};
 pub(super) use kind::{Kind, UNKNOWN};
 pub(super) use notify::{Notice, Person, PresenceState, Present, Row, SignalOut};
 pub(super) use refusal::Refusal;
-pub(super) use render::{Message, Reply, peer_id, reply, rooms, told};
+pub(super) use render::{Message, Reply, parse_peer_id, peer_id, reply, rooms, told};
 pub(super) use request::{Request, parse};
 pub(super) use signal::{Signal, SignalKind};
 pub(super) use words::Era;

@@ -65,6 +65,12 @@ pub(in crate::dialect::signaling) fn peer_id(peer: u64) -> String {
     format!("{peer:016x}")
 }
 
+/// The peer whose id on the wire this is.
+pub(in crate::dialect::signaling) fn parse_peer_id(text: &str) -> Option<u64> {
+    let is_one = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_one { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
 fn ip(address: u8) -> String {
     format!("10.10.0.{address}")
 }

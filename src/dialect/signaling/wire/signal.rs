@@ -1,9 +1,9 @@
 //! Offers, answers and candidates: what is passed on is what was sent, with the sender written by
 //! the server.
 
-use super::fields::{Bad, Fields, is_deeper};
+use super::fields::{Bad, Fields};
 use super::{Era, SignalOut};
-use crate::dialect::signaling::limits::{CANDIDATE_BYTES, DEPTH, KEY_BYTES, SDP_BYTES, SIGNAL_REST_BYTES};
+use crate::dialect::signaling::limits::{CANDIDATE_BYTES, KEY_BYTES, SDP_BYTES, SIGNAL_REST_BYTES};
 
 /// The three kinds of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,6 @@ impl Signal {
         if fields.raw(data).is_some_and(|raw| raw.get().len() > data_max) {
             return Err(Bad);
         }
-        // Who is told reads JSON with bounds of its own.
-        if fields.iter().any(|(_, raw)| is_deeper(raw.get(), DEPTH)) {
-            return Err(Bad);
-        }
         let mut body = String::new();
         for (key, raw) in fields.iter().filter(|(key, _)| !WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))) {
             push_field(&mut body, key, raw.get());
@@ -88,11 +84,6 @@ impl Signal {
         // The later era keeps the sender's id; in the earlier one nothing unasked has any.
         let id = self.era.pick("", id).into();
         SignalOut { name, id, payload: payload.into() }
-    }
-
-    /// Bytes that it holds, about.
-    pub(in crate::dialect::signaling) fn weight(&self) -> usize {
-        self.body.len() + self.target.len() + 64
     }
 }
 
