@@ -20,6 +20,9 @@ impl Signaling {
                 }
                 self.fx.refuse(*caller, Refusal::Busy);
             }
+            Ask::Name { back, ask, .. } if room.mail.len() >= MAIL_MAX => {
+                self.fx.say(back, Say::Part { ask, part: Part::Done(false) });
+            }
             // What is no request comes once for each connection, and must not be lost.
             Ask::Request(..) | Ask::Gone { .. } | Ask::Away { .. } | Ask::Rebind { .. } | Ask::Name { .. } => {
                 room.mail.push_back(ask);

@@ -46,6 +46,7 @@ pub(super) struct Connection {
     pub rooms: Vec<Box<str>>,
     pub busy: Option<Busy>,
     pub held: VecDeque<(Box<str>, Mono)>,
+    pub held_bytes: usize,
     pub bad_messages: u32,
     /// Its place is kept when it is lost.
     pub has_grace: bool,
@@ -71,6 +72,7 @@ impl Connection {
             rooms: Vec::new(),
             busy: None,
             held: VecDeque::new(),
+            held_bytes: 0,
             bad_messages: 0,
             has_grace: false,
             token: None,

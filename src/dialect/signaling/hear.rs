@@ -14,6 +14,7 @@ impl Signaling {
                 let result = self.throttle.admit(address, has_password, now.mono);
                 if let Err(throttled) = result {
                     self.counters.inc(Metric::SIGNALING_THROTTLED.at(throttled as usize));
+                    self.counters.inc(Metric::RATE_LIMITED);
                 }
                 let is_admitted = result.is_ok();
                 self.fx.say(from, Say::Admitted { conn, is_admitted, has_password, address });

@@ -8,7 +8,7 @@ use super::record::Member;
 use super::room::{Change, Live, Room, Then};
 use super::settings::SignalingSettings;
 use super::throttle::{Throttled, passwords};
-use super::wire::{Notice, Refusal, Reply};
+use super::wire::{Era, Notice, Refusal, Reply};
 use crate::base::{Metric, Now, Secret};
 
 pub(super) fn live(caller: &Caller) -> Live {
@@ -91,7 +91,11 @@ impl Signaling {
             true => Notice::Joined { room: id.into(), person, peer, polite },
             false => Notice::Connected { room: id.into(), person, peer, polite },
         };
-        let newcomer = room.person(&caller.key);
+        let mut newcomer = room.person(&caller.key);
+        // The earlier era tells others the name of the day, the later one the name that is kept.
+        if caller.meta.era == Era::Room && !caller.name.is_empty() {
+            newcomer.name = caller.name.clone();
+        }
         let there: Vec<Notice> = room
             .live
             .iter()

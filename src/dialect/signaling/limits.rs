@@ -22,6 +22,8 @@ pub(super) const RELAY_BYTES: usize = 48 * 1024;
 pub(super) const MAIL_MAX: usize = 1024;
 /// Messages of one connection that wait for the one before them.
 pub(super) const HELD_MESSAGES: usize = 1024;
+/// Bytes of them.
+pub(super) const HELD_BYTES: usize = 1024 * 1024;
 /// Messages that are none, before the connection is closed.
 pub(super) const BAD_MESSAGES: u32 = 10;
 /// Candidates that wait for an offer, by pair.

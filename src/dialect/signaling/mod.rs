@@ -184,8 +184,11 @@ impl Signaling {
 
     /// A connection is over.
     pub fn on_closed(&mut self, conn: ConnId, now: Now, out: &mut Outbox<Peer>) {
-        self.closed(conn, now);
-        self.end_step(now, out);
+        // Connections of other dialects are told of too.
+        if self.conns.contains_key(&conn) {
+            self.closed(conn, now);
+            self.end_step(now, out);
+        }
     }
 
     /// A message from another worker's shard.

@@ -1,9 +1,11 @@
 //! What comes in: connections, and messages in the order in which they came.
 
+use std::collections::VecDeque;
+
 use super::Signaling;
 use super::conn::{Busy, Connection};
 use super::key::is_ed25519;
-use super::limits::{AWAY_MAX, BAD_MESSAGES, HELD_MESSAGES};
+use super::limits::{AWAY_MAX, BAD_MESSAGES, HELD_BYTES, HELD_MESSAGES};
 use super::peer::{Ask, Meta};
 use super::send::MESSAGES_IN;
 use super::settings::Proof;
@@ -55,7 +57,8 @@ impl Signaling {
         if connection.busy.is_none() {
             return self.take(conn, text, read_at, now);
         }
-        if connection.held.len() < HELD_MESSAGES {
+        if connection.held.len() < HELD_MESSAGES && connection.held_bytes + text.len() <= HELD_BYTES {
+            connection.held_bytes += text.len();
             connection.held.push_back((text.into(), read_at));
             return;
         }
@@ -70,6 +73,7 @@ impl Signaling {
                 return;
             };
             let Some((text, read_at)) = connection.held.pop_front() else { return };
+            connection.held_bytes -= text.len();
             self.take(conn, &text, read_at, now);
         }
     }
@@ -123,7 +127,7 @@ impl Signaling {
         let Some(connection) = self.conns.get_mut(&conn).filter(|connection| connection.away_until.is_none()) else {
             return;
         };
-        connection.held.clear();
+        (connection.held, connection.held_bytes) = (VecDeque::new(), 0);
         let waits = connection.has_grace && connection.token.is_some() && !connection.rooms.is_empty();
         if !waits || self.is_draining || self.away >= AWAY_MAX {
             return self.drop_conn(conn);

@@ -37,9 +37,9 @@ impl Signaling {
         }
         match request {
             Request::Create { .. } | Request::Join { .. } => self.ask_admission(conn, request, meta),
-            Request::Connect { room, key, grace } => {
+            Request::Connect { room, key, username, grace } => {
                 let checked = connection.may_state(&key).and_then(|()| connection.may_enter(&room, rooms_max));
-                self.enter_room(conn, checked, &room, (&key, ""), grace, meta, Op::Connect);
+                self.enter_room(conn, checked, &room, (&key, &username), grace, meta, Op::Connect);
             }
             Request::Disconnect { room } => {
                 let named = (!room.is_empty()).then_some(&*room);

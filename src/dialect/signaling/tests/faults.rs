@@ -123,3 +123,20 @@ fn one_connection_has_so_much_waiting_and_no_more() {
     assert_eq!(answers, (0..1025).map(|number| number.to_string()).collect::<Vec<_>>());
     assert_eq!(scene.unsettled[&a], 0);
 }
+
+#[test]
+fn what_waits_on_one_connection_is_bounded_in_bytes_too() {
+    let mut scene = Scene::new(1, loose());
+    let a = scene.open();
+    let room = scene.room(a, 1);
+    scene.disk = Disk::Slow;
+    scene.send(a, "r", "Rename", &json!({"room_id": room, "room_name": "x"}));
+    for _ in 0..40 {
+        scene.send(a, "p", "Ping", &json!({"timestamp": "x".repeat(40_000)}));
+    }
+    let refused = scene.read(a).len();
+    assert!((18..25).contains(&refused), "{refused}");
+    scene.write(true);
+    assert_eq!(scene.kinds(a).iter().filter(|kind| *kind == "Ping").count(), 40 - refused);
+    assert_eq!(scene.unsettled[&a], 0);
+}

@@ -184,3 +184,40 @@ fn one_connection_is_in_several_rooms_and_leaves_all_of_them() {
         assert_eq!(list["rooms"][0]["is_connected"], false);
     });
 }
+
+#[test]
+fn who_goes_and_comes_back_is_told_of_each_time_and_once() {
+    everywhere(|mut scene| {
+        let (a, b) = (scene.open(), scene.open());
+        let room = scene.room(a, 1);
+        for _ in 0..3 {
+            assert_eq!(scene.join(b, &room, 2).kind, "RoomJoined");
+        }
+        assert_eq!(scene.kinds(a), ["PeerJoined"]);
+        assert_eq!(scene.kinds(b), ["PeerJoined"; 3]);
+        assert_eq!(scene.ask(b, "DisconnectRoom", &json!({})).payload, json!({"room_id": room}));
+        assert_eq!(scene.error(b, "DisconnectRoom", &json!({"room_id": room})), "Not connected to any room");
+        assert_eq!(scene.kinds(a), ["PeerDisconnected"]);
+        let connect = json!({"room_id": room, "public_key": key(2), "username": "User"});
+        assert_eq!(scene.ask(b, "ConnectRoom", &connect).payload, json!({"room_id": room, "room_name": "r"}));
+        assert_eq!(scene.kinds(b), ["PeerConnected"]);
+        let told = scene.read(a).remove(0);
+        assert_eq!((told.kind.as_str(), &told.payload["username"]), ("PeerConnected", &json!("User")));
+        assert_eq!(told.payload["polite"], false);
+        // Who is a member may leave a room that it is not in.
+        scene.ask(b, "DisconnectRoom", &json!({}));
+        scene.read(a);
+        assert_eq!(scene.ask(b, "LeaveRoom", &json!({"room_id": room})).kind, "LeaveRoom");
+        assert_eq!(scene.kinds(a), ["PeerLeft"]);
+        assert_eq!(scene.error(b, "ConnectRoom", &connect), "You must join this room first");
+    });
+}
+
+#[test]
+fn a_closed_connection_of_another_dialect_is_no_matter() {
+    let mut scene = Scene::new(1, loose());
+    scene.pass(Duration::from_secs(5));
+    let due = scene.shards[0].poll_timeout();
+    scene.close(crate::base::ConnId::new(crate::base::ReactorId(0), 77, 0));
+    assert_eq!(scene.shards[0].poll_timeout(), due);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::scene::{Scene, key, loose};
+use super::scene::{Disk, Scene, key, loose};
 use crate::base::{ConnId, Metric, Reason};
 
 struct Pair {
@@ -142,4 +142,61 @@ fn an_absent_peer_s_place_is_not_free_and_its_room_may_go_meanwhile() {
     let c = scene.open();
     assert_eq!(scene.error(c, "Resume", &json!({"resume_token": token})), "Resume token is not valid");
     assert_eq!(scene.shards.iter().map(|shard| shard.live()).sum::<usize>(), 0);
+}
+
+#[test]
+fn who_is_lost_while_it_takes_a_place_leaves_no_ghost() {
+    for workers in [1, 2, 3] {
+        let Pair { mut scene, a, b, room, token } = pair(workers);
+        scene.close(b);
+        scene.disk = Disk::Slow;
+        scene.send(a, "r", "Rename", &json!({"room_id": room, "room_name": "x"}));
+        let c = scene.open();
+        scene.send(c, "r", "Resume", &json!({"resume_token": token}));
+        scene.close(c);
+        scene.write(true);
+        assert_eq!(scene.kinds(a), ["PeerAway", "RoomRenamed", "RenameSuccess", "PeerBack", "PeerLeft"]);
+        assert_eq!(scene.shards.iter().map(|shard| shard.live()).sum::<usize>(), 1);
+    }
+}
+
+#[test]
+fn what_comes_while_a_place_is_taken_comes_behind_what_was_queued() {
+    for workers in [1, 2, 3, 4] {
+        let Pair { mut scene, a, b, room, token } = pair(workers);
+        let d = scene.open();
+        scene.join(d, &room, 3);
+        scene.ask(d, "Offer", &json!({"room_id": room, "destination_id": key(2), "offer": "o"}));
+        scene.close(b);
+        scene.ask(a, "Candidate", &candidate(&room, 0));
+        scene.disk = Disk::Slow;
+        scene.send(a, "r", "Rename", &json!({"room_id": room, "room_name": "x"}));
+        scene.send(d, "", "Candidate", &candidate(&room, 1));
+        let c = scene.open();
+        scene.send(c, "r", "Resume", &json!({"resume_token": token}));
+        scene.send(c, "p", "Ping", &json!({}));
+        scene.send(d, "", "Candidate", &candidate(&room, 2));
+        assert!(scene.read(c).is_empty());
+        scene.write(true);
+        let told = scene.read(c);
+        let kinds: Vec<&str> = told.iter().map(|got| &*got.kind).collect();
+        assert_eq!(kinds, ["Resumed", "Candidate", "Candidate", "Candidate", "Ping"], "{workers}");
+        let numbers: Vec<&Value> = told[1..4].iter().map(|got| &got.payload["candidate"]).collect();
+        assert_eq!(numbers, [0, 1, 2]);
+        assert_eq!(told[0].payload["rooms"][0]["room_name"], "x");
+    }
+}
+
+#[test]
+fn who_resumes_hears_the_words_of_its_era() {
+    let mut scene = Scene::new(2, loose());
+    let (a, b, c) = (scene.open(), scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    let payload = json!({"network_id": room, "pin": "1234", "public_key": key(2), "grace": true});
+    let joined = scene.ask(b, "JoinNetwork", &payload).payload;
+    scene.close(b);
+    let resumed = scene.ask(c, "Resume", &json!({"resume_token": joined["resume_token"]}));
+    assert_eq!(resumed.payload["networks"], json!([{"network_id": room, "network_name": "r"}]));
+    scene.ask(a, "LeaveRoom", &json!({}));
+    assert_eq!(scene.kinds(c), ["NetworkDeleted"]);
 }

@@ -247,8 +247,6 @@ fn chaos() -> impl Strategy<Value = Chaos> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
-
     #[test]
     fn everybody_is_told_what_the_model_says(steps in proptest::collection::vec(step(), 1..60), workers in 1usize..4) {
         let settings = SignalingSettings { clients_max: CLIENTS, members_max: MEMBERS, ..loose() };

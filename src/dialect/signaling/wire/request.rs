@@ -26,6 +26,7 @@ pub(in crate::dialect::signaling) enum Request {
     Connect {
         room: Box<str>,
         key: Box<str>,
+        username: Box<str>,
         grace: bool,
     },
     Disconnect {
@@ -114,10 +115,7 @@ fn read(kind: Kind, era: Era, fields: &Fields<'_>) -> Result<Request, Bad> {
             username: username(era, fields)?,
             grace,
         },
-        Kind::Connect => {
-            username(era, fields)?;
-            Request::Connect { room: room()?, key: key()?, grace }
-        }
+        Kind::Connect => Request::Connect { room: room()?, key: key()?, username: username(era, fields)?, grace },
         Kind::Disconnect => Request::Disconnect { room: room()? },
         Kind::Leave => Request::Leave { room: room()?, key: key()? },
         Kind::Kick => Request::Kick { room: room()?, target: target(fields)? },
