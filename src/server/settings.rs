@@ -163,8 +163,6 @@ pub fn signaling_settings(config: &Config) -> SignalingSettings {
             connection_bytes: section.relay.bytes_per_minute,
             room_bytes: section.relay.room_bytes_per_minute,
         },
-        shutdown: config.shutdown.drain_timeout,
-        message_bytes_max: config.web_socket_server.max_message_size,
     }
 }
 

@@ -197,7 +197,7 @@ impl Shard for Dialects {
         let Some(served) = &mut self.signaling else { return };
         match notice {
             Notice::Access(access) => served.guests.on_access(access, now, out),
-            Notice::Drain => {
+            Notice::Drain(_) => {
                 for orders in &mut out.orders {
                     orders.push(Order::Farewell { worker: served.worker });
                 }

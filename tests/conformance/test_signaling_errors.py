@@ -17,8 +17,7 @@ async def cast(server, era):
     async with Peer.open(server, era=era) as owner, Peer.open(server, era=era) as member, Peer.open(server, era=era) as stranger:
         room = await owner.create()
         await member.join(room)
-        await owner.note(era.peer_joined)
-        owner.forget(), member.forget()
+        await owner.meets(), await member.meets()
         yield owner, member, stranger, room
 
 
@@ -108,7 +107,7 @@ async def test_a_wrong_request_of_a_stranger(server, era, verb, row, error):
         request = {"Kick": "Kick", "Rename": "Rename", "List": era.list}.get(verb) or era.of(verb)
         assert await stranger.error(request, payload) == error.format(**words)
         for peer in (owner, member):
-            await peer.quiet(0.05, besides=["ComputerJoined", "ComputerConnected"])
+            await peer.quiet(0.05)
         assert set(await owner.rooms()) == {room}
         await owner.rename(room, "still")
         await member.told(era.of("Renamed"), **{era.name: "still"})

@@ -75,9 +75,7 @@ async def test_a_signal_without_its_room_goes_through_the_shared_one(server):
 async def test_a_third_hears_nothing(server):
     async with couple(server) as (a, b, room), Peer.open(server) as c:
         await c.join(room)
-        for each in (a, b):
-            await each.note("PeerJoined")
-        c.forget()
+        await a.meets(), await b.meets(), await c.meets(2)
         await open_way(a, b, room)
         await b.ok(*b.signal("Answer", room, a.key, "y"), "SignalSent")
         await a.note("Answer")
@@ -95,10 +93,9 @@ async def test_signals_between_two_keep_their_order(server):
 async def test_of_two_connections_with_one_key_the_named_one_gets_it(server):
     async with couple(server) as (a, b, room), Peer.open(server, b.key) as twin:
         await twin.join(room)
-        id = (await a.note("PeerJoined"))["connection_id"]
+        id = (await a.meets())["connection_id"]
         assert id != a.of_other["connection_id"]
-        await twin.note("PeerJoined"), await b.note("PeerJoined")
-        twin.forget()
+        await twin.meets(2), await b.meets()
         await a.send(*a.signal("Offer", room, id, "for the twin"))
         await twin.told("Offer", offer="for the twin")
         await b.quiet()

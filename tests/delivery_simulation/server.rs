@@ -10,7 +10,7 @@ use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts, Peer, Reports, Shar
 use hydrogen::engine::channel::{CompletionSink, Responder};
 use hydrogen::engine::store::StoreEvent;
 use hydrogen::engine::topic::Bounds;
-use hydrogen::engine::work::{Batch, Completion, Item, Notice, Order, Outbox, Shard, worker_of};
+use hydrogen::engine::work::{Batch, Completion, Item, Notice, Order, Outbox, Shard, StopCause, worker_of};
 use hydrogen::server::shard::{self, Dialects};
 use rustc_hash::FxHashMap;
 
@@ -246,7 +246,7 @@ impl World {
                 }
                 worker.shard.on_store(&event, now, &mut out);
             }
-            Message::Drain => shard.on_notice(&Notice::Drain, now, &mut out),
+            Message::Drain => shard.on_notice(&Notice::Drain(StopCause::Asked), now, &mut out),
         }
         self.carry(worker, out, tag);
     }

@@ -6,6 +6,7 @@ use super::Signaling;
 use super::peer::Say;
 use super::wire::Message;
 use crate::base::{ConnId, Metric, Now, WorkerId};
+use crate::engine::work::StopCause;
 
 impl Signaling {
     pub(super) fn hear(&mut self, from: WorkerId, say: Say, now: Now) {
@@ -45,12 +46,17 @@ impl Signaling {
     }
 
     /// The server stops: everyone is told, and nothing is kept for who is lost now.
-    pub(super) fn drain(&mut self, now: Now) {
+    pub(super) fn drain(&mut self, cause: StopCause, now: Now) {
         self.is_draining = true;
+        let restart_info = match cause {
+            StopCause::Asked => "Server is being restarted for maintenance.",
+            StopCause::Interrupted => "Server will be back soon.",
+        };
         let payload = json!({
             "message": "Server is shutting down for maintenance",
-            "shutdown_in_seconds": self.settings.shutdown.as_secs(),
-            "restart_info": "Server is being restarted for maintenance.",
+            // Connections are closed behind this message, as soon as what they asked is answered.
+            "shutdown_in_seconds": 0,
+            "restart_info": restart_info,
         });
         let message = Message { name: "ServerShutdown", payload: payload.to_string() };
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();

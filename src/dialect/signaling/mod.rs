@@ -207,7 +207,7 @@ impl Signaling {
     pub fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {
         match notice {
             Notice::Access(_) => {}
-            Notice::Drain => self.drain(now),
+            Notice::Drain(cause) => self.drain(*cause, now),
         }
         self.end_step(now, out);
     }

@@ -29,10 +29,6 @@ pub struct SignalingSettings {
     pub ice: IceServers,
     /// Data that goes through the server.
     pub relay: RelayLimit,
-    /// Until a server that stops has closed everything, as `ServerShutdown` tells it.
-    pub shutdown: Duration,
-    /// The longest message that a client may send.
-    pub message_bytes_max: usize,
 }
 
 /// When rooms without activity go.
@@ -117,8 +113,6 @@ impl Default for SignalingSettings {
             grace: Duration::from_secs(30),
             ice: IceServers::default(),
             relay: RelayLimit { connection_bytes: Some(1024 * 1024), room_bytes: Some(8 * 1024 * 1024) },
-            shutdown: Duration::from_secs(2),
-            message_bytes_max: 64 * 1024,
         }
     }
 }

@@ -244,7 +244,17 @@ pub enum Notice {
     /// Keys, permissions or blocks changed.
     Access(Arc<Access>),
     /// The server is stopping: no new work.
-    Drain,
+    Drain(StopCause),
+}
+
+/// Who stops a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StopCause {
+    /// A program, as a service manager does: SIGTERM.
+    #[default]
+    Asked,
+    /// Somebody at the terminal: SIGINT.
+    Interrupted,
 }
 
 /// What a shard asks of those who hold what is common to all: the access snapshot.

@@ -333,6 +333,14 @@ class Peer:
             assert message[name] == value, f"{name} is to be {value!r}: {message}"
         return message.payload
 
+    async def meets(self, count=1):
+        """So many peers are told of as joined, in all the words that this era has for it. The last one's payload."""
+        for _ in range(count):
+            if self.era is NETWORK:
+                await self.note("ComputerJoined")
+            met = await self.note(self.era.peer_joined)
+        return met.payload
+
     async def quiet(self, seconds=0.2, besides=()):
         """Nothing has come, nor comes for a while."""
         await asyncio.sleep(seconds)
@@ -360,9 +368,8 @@ async def couple(server, era=ROOM, other=None, **joining):
     async with Peer.open(server, era=era) as a, Peer.open(server, era=other or era, name="b") as b:
         room = await a.create()
         await b.join(room, **joining)
-        a.of_other = (await a.note(a.era.peer_joined)).payload
-        b.of_other = (await b.note(b.era.peer_joined)).payload
-        a.notes = [note for note in a.notes if note.type != "ComputerJoined"]
+        a.of_other = await a.meets()
+        b.of_other = await b.meets()
         yield a, b, room
 
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::{Expiry, IceServers, PasswordLimit, RateLimit, RelayLimit, SignalingSettings, Turn};
 use super::scene::{Scene, key, loose};
 use crate::base::{Metric, Reason, Secret};
+use crate::engine::work::StopCause;
 
 const TOO_MANY: &str = "Rate limit exceeded. Please try again later.";
 
@@ -215,17 +216,22 @@ fn rooms_without_activity_go_and_who_is_there_is_told() {
 
 #[test]
 fn a_stop_is_told_to_everyone_and_activity_is_written_down() {
-    for workers in [1, 3] {
+    for (workers, cause, info) in [
+        (1, StopCause::Asked, "Server is being restarted for maintenance."),
+        (3, StopCause::Interrupted, "Server will be back soon."),
+    ] {
         let mut scene = Scene::new(workers, loose());
         let (a, idle) = (scene.open(), scene.open());
         let room = scene.room(a, 1);
         let before = scene.written[&*room].clone();
         scene.pass(Duration::from_secs(30));
-        scene.drain();
+        scene.drain(cause);
         for conn in [a, idle] {
             let told = scene.read(conn).remove(0);
             assert_eq!((told.kind.as_str(), told.id.len()), ("ServerShutdown", 8));
-            assert_eq!(told.payload["message"], "Server is shutting down for maintenance");
+            let message = "Server is shutting down for maintenance";
+            let wanted = json!({"message": message, "shutdown_in_seconds": 0, "restart_info": info});
+            assert_eq!(told.payload, wanted);
         }
         scene.stop();
         assert_ne!(scene.written[&*room], before);

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::super::*;
 use crate::base::{DialectId, ReactorId, Reason};
 use crate::engine::store::{Answer, Op, Request, StoreError, StoreFault, Table, Write};
-use crate::engine::work::{Opening, Order};
+use crate::engine::work::{Opening, Order, StopCause};
 
 /// A message as a client reads it.
 #[derive(Clone, Debug, PartialEq)]
@@ -258,10 +258,10 @@ impl Scene {
         self.now.mono = at;
     }
 
-    pub fn drain(&mut self) {
+    pub fn drain(&mut self, cause: StopCause) {
         for worker in 0..self.shards.len() {
             let now = self.now;
-            self.shards[worker].on_notice(&Notice::Drain, now, &mut self.out);
+            self.shards[worker].on_notice(&Notice::Drain(cause), now, &mut self.out);
             self.settle(worker);
         }
     }
