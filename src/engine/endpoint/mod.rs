@@ -186,12 +186,18 @@ impl Endpoint {
             if self.hand_out(now) == Taken::Pressed {
                 return Taken::Pressed;
             }
-            let Some(order) = self.held_order.take().or_else(|| orders.next()) else { return Taken::All };
+            let held = self.held_order.take();
+            let may_stop = held.is_none();
+            let Some(order) = held.or_else(|| orders.next()) else { return Taken::All };
             // What begins or ends a connection comes behind the events before it.
             let may_overtake = matches!(order, Order::Broadcast { .. } | Order::Send { .. } | Order::Settle { .. });
             if !may_overtake && self.spill() {
                 self.held_order = Some(order);
                 continue;
+            }
+            if may_stop && self.is_pressed_by(&order) {
+                self.held_order = Some(order);
+                return Taken::Pressed;
             }
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
@@ -200,7 +206,7 @@ impl Endpoint {
                         cx.counters.record_ns(Metric::COMMAND_NS, cx.now.mono.since(received_at).as_nanos() as u64);
                     }
                     conn.on_settled(settles);
-                    conn.on_send(frame, cx);
+                    conn.on_send(frame, settles > 0, cx);
                     conn.on_resume(cx);
                 }),
                 Order::Settle { conn, count } => self.with(conn, now, |conn, cx| {
@@ -220,6 +226,15 @@ impl Endpoint {
                 Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
             }
         }
+    }
+
+    /// Whether it is a notice for a connection that is to be written to first.
+    fn is_pressed_by(&self, order: &Order) -> bool {
+        let Order::Send { conn, frame, settles: 0, .. } = order else { return false };
+        let limits = &self.around.settings.outbound;
+        self.table
+            .get(*conn)
+            .is_some_and(|conn| conn.has_talkative_peers() && conn.is_pressed(frame.len(), limits))
     }
 
     /// How many connections the other reactors have: looked at when sockets come, not for each message.

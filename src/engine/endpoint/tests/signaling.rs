@@ -4,6 +4,7 @@ use super::peer::{Seen, close_frame, text, upgrade_of};
 use super::scene::{Handed, Key, Scene};
 use crate::base::{ConnId, DialectId, Metric, Reason};
 use crate::engine::conn::{Settings, SignalingDoor};
+use crate::engine::outbound::OutboundLimits;
 use crate::engine::work::{Item, Order, worker_of};
 
 use DialectId::{Echo, Hydrogen, Signaling};
@@ -168,4 +169,50 @@ fn signaling_connections_are_closed_behind_their_workers_farewell() {
             scene.expect_end(*id, Reason::Draining);
         }
     }
+}
+
+/// A signaling connection, and one of hydrogen-protocol, with a small limit of what may wait.
+fn small() -> (Scene, ConnId, ConnId) {
+    let mut scene = Scene::with(|settings| {
+        open_door(settings);
+        settings.outbound = OutboundLimits { bytes_max: 1000, frames_max: 100 };
+    });
+    let id = opened(&mut scene);
+    let other = scene.connected();
+    (scene, id, other)
+}
+
+#[test]
+fn what_peers_send_to_who_does_not_read_is_bounded_and_its_answers_are_not() {
+    let (mut scene, id, other) = small();
+    for id in [id, other] {
+        for _ in 0..10 {
+            scene.receive(id, text("asks"));
+        }
+        for _ in 0..10 {
+            scene.respond(id, &"x".repeat(200));
+        }
+        assert_eq!(scene.reason(id), None);
+        scene.sent(id);
+    }
+    for number in 0..10 {
+        for id in [id, other] {
+            let notice = scene.response(id, &"x".repeat(200));
+            scene.order(notice);
+        }
+        assert_eq!(scene.reason(id), (number > 3).then_some(Reason::SlowConsumer), "{number}");
+        assert_eq!(scene.reason(other), None, "it has asked for all that it gets");
+    }
+    assert!(matches!(scene.frames(id)[..], [.., Seen::Close(Some(1013), _)]));
+}
+
+#[test]
+fn a_burst_of_peers_is_not_held_against_who_was_not_written_to() {
+    let (mut scene, id, _) = small();
+    let orders: Vec<Order> = (0..20).map(|number| scene.response(id, &format!("{number:0200}"))).collect();
+    let seen = scene.carry_out(orders, &mut |_| usize::MAX);
+    let bytes: Vec<u8> = seen.into_iter().flat_map(|(_, bytes)| bytes).collect();
+    let texts: Vec<Seen> = (0..20).map(|number| Seen::Text(format!("{number:0200}"))).collect();
+    assert_eq!(super::peer::frames_of(&bytes), texts);
+    assert_eq!(scene.reason(id), None);
 }
