@@ -200,3 +200,28 @@ fn who_resumes_hears_the_words_of_its_era() {
     scene.ask(a, "LeaveRoom", &json!({}));
     assert_eq!(scene.kinds(c), ["NetworkDeleted"]);
 }
+
+#[test]
+fn a_room_that_goes_while_a_place_is_taken_is_not_taken_over() {
+    for workers in [1, 2, 3, 4] {
+        let Pair { mut scene, a, b, room, .. } = pair(workers);
+        let owner = scene.open();
+        let other = scene.room(owner, 5);
+        let join = json!({"room_id": other, "password": "1234", "public_key": key(2), "grace": true});
+        let token = scene.ask(b, "JoinRoom", &join).payload["resume_token"].clone();
+        scene.close(b);
+        scene.read(owner);
+        scene.disk = Disk::Slow;
+        scene.send(a, "r", "Rename", &json!({"room_id": room, "room_name": "x"}));
+        let c = scene.open();
+        scene.send(c, "r", "Resume", &json!({"resume_token": token}));
+        // One room waits for the store; the other goes meanwhile.
+        scene.disk = Disk::Good;
+        assert_eq!(scene.ask(owner, "LeaveRoom", &json!({"room_id": other})).kind, "LeaveRoom");
+        assert_eq!(scene.kinds(c), ["RoomDeleted"]);
+        scene.write(true);
+        let resumed = scene.read(c).remove(0);
+        assert_eq!(resumed.payload["rooms"], json!([{"room_id": room, "room_name": "x"}]));
+        assert_eq!(scene.error(c, "DisconnectRoom", &json!({"room_id": other})), "Not connected to this room");
+    }
+}

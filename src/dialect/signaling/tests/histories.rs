@@ -212,6 +212,7 @@ fn check_agreement(scene: &Scene) -> Result<(), TestCaseError> {
             prop_assert!(connection.busy.is_none() && connection.held.is_empty());
             by_conn.extend(connection.rooms.iter().map(|room| (*conn, room.clone(), connection.away_until.is_some())));
         }
+        prop_assert_eq!(shard.rooms.members, shard.rooms.iter().map(|room| room.record.members.len()).sum::<usize>());
         let mut owners = BTreeSet::new();
         for room in shard.rooms.iter() {
             prop_assert!(room.change.is_none() && room.mail.is_empty());
