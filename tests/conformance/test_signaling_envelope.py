@@ -176,6 +176,32 @@ async def test_what_is_no_envelope_is_told_and_the_connection_stays(server, what
         await a.sync()
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_how_deep_a_payload_may_be(server, encoding):
+    async with Peer.open(server) as a:
+        for depth, error in ((31, None), (32, "Invalid ping format"), (5000, "Invalid ping format")):
+            answer = await a.request("Ping", '{"timestamp":' + "[" * depth + "]" * depth + "}", encoding=encoding)
+            assert answer.payload.get("error") == error, depth
+
+
+async def test_a_very_deep_first_message(server):
+    """Where nothing else says what the connection speaks, it is looked into before that is known."""
+    for head in ('{"message_id":"1","type":"Ping","payload":', '{"x":'):
+        async with await Raw.websocket(server, protocols="", path="/") as raw:
+            await raw.text(head + '{"a":' * 5000 + "1" + "}" * 5001)
+            assert b"rror" in (await raw.frame()).payload
+
+
+@pytest.mark.parametrize("length,error", [(1024, None), (1025, UNREADABLE)])
+async def test_how_long_an_id_may_be(server, length, error):
+    async with Peer.open(server) as a:
+        if error is None:
+            assert (await a.request("Ping", {}, id="x" * length)).type == "Ping"
+        else:
+            await a.send("Ping", {}, id="x" * length)
+            await a.told("Error", error=error)
+
+
 async def test_who_sends_only_rubbish_is_closed(server):
     async with Peer.open(server) as a, Peer.open(server) as b:
         room = await a.create()

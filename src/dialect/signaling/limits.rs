@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Bytes of a message's id, which the answer repeats.
+pub(super) const ID_BYTES: usize = 1024;
+/// Fields of a payload, known or not.
+pub(super) const FIELDS: usize = 256;
 /// Bytes of a room's name.
 pub(super) const ROOM_NAME_BYTES: usize = 255;
 /// Bytes of a member's name.
@@ -28,6 +32,8 @@ pub(super) const HELD_BYTES: usize = 1024 * 1024;
 pub(super) const BAD_MESSAGES: u32 = 10;
 /// Candidates that wait for an offer, by pair.
 pub(super) const CANDIDATES_HELD: usize = 64;
+/// Bytes of them, from one peer to all others of a room.
+pub(super) const CANDIDATE_BYTES_HELD: usize = 256 * 1024;
 /// How long they wait.
 pub(super) const CANDIDATES_WAIT: Duration = Duration::from_secs(5);
 /// Signals that wait for who is away.

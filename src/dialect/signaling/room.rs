@@ -47,6 +47,7 @@ pub(super) enum Then {
 #[derive(Debug)]
 pub(super) struct Held {
     pub signals: Vec<SignalOut>,
+    pub bytes: usize,
     pub until: Mono,
 }
 

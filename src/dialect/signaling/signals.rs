@@ -1,7 +1,7 @@
 //! Signals between two peers of a room. Candidates that come before any offer wait for it.
 
 use super::Signaling;
-use super::limits::{CANDIDATES_HELD, CANDIDATES_WAIT};
+use super::limits::{CANDIDATE_BYTES_HELD, CANDIDATES_HELD, CANDIDATES_WAIT};
 use super::peer::Caller;
 use super::room::{Held, pair};
 use super::timers::Timer;
@@ -22,11 +22,15 @@ impl Signaling {
             let until = now.mono.after(CANDIDATES_WAIT);
             let held = room.held.entry((from_peer, to_peer)).or_insert_with(|| {
                 self.timers.set(until, Timer::Candidates(id.into()));
-                Held { signals: Vec::new(), until }
+                Held { signals: Vec::new(), bytes: 0, until }
             });
+            held.bytes += out.weight();
             held.signals.push(out);
             self.counters.inc(Metric::SIGNALING_CANDIDATES_HELD);
-            if held.signals.len() >= CANDIDATES_HELD {
+            let is_full = held.signals.len() >= CANDIDATES_HELD;
+            let of_sender = (from_peer, u64::MIN)..=(from_peer, u64::MAX);
+            let bytes: usize = room.held.range(of_sender).map(|(_, held)| held.bytes).sum();
+            if is_full || bytes > CANDIDATE_BYTES_HELD {
                 self.release(id, from_peer, to_peer);
             }
         } else {

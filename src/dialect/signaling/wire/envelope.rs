@@ -12,6 +12,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::encoding::Encoding;
+use crate::dialect::signaling::limits::ID_BYTES;
 
 /// What a client sent.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl<'a> Envelope<'a> {
     /// Reads one; `None` for what is none.
     pub(in crate::dialect::signaling) fn read(text: &'a str) -> Option<Envelope<'a>> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let raw = Raw::deserialize(&mut json).ok()?;
+        let raw = Raw::deserialize(&mut json).ok().filter(|raw| raw.id.len() <= ID_BYTES)?;
         let (payload, encoding) = raw.payload.map_or(Some((Payload::Missing, None)), take_out)?;
         Some(Envelope { id: raw.id, kind: raw.kind, payload, encoding })
     }
@@ -237,6 +238,10 @@ mod tests {
     fn what_is_no_envelope_is_refused() {
         for text in ["", "x", "[]", "\"a\"", "7", "null", "{", "{\"message_id\":7}", "{\"type\":[]}", "{\"a\":}"] {
             assert!(Envelope::read(text).is_none(), "{text}");
+        }
+        for (length, good) in [(ID_BYTES, true), (ID_BYTES + 1, false)] {
+            let text = format!("{{\"message_id\":\"{}\"}}", "x".repeat(length));
+            assert_eq!(Envelope::read(&text).is_some(), good, "{length}");
         }
         assert!(Envelope::read("{}").is_some_and(|envelope| envelope.kind.is_empty() && envelope.id.is_empty()));
     }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::envelope::{Payload, Text};
-use crate::dialect::signaling::limits::DEPTH;
+use crate::dialect::signaling::limits::{DEPTH, FIELDS};
 
 /// A field is not of the type that it must have, or is too long.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +73,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(Text(key)) = map.next_key()? {
+                    if fields.len() == FIELDS {
+                        return Err(A::Error::custom("too many fields"));
+                    }
                     fields.push((key, map.next_value()?));
                 }
                 Ok(Fields(fields))
@@ -125,6 +128,15 @@ mod tests {
             assert_eq!(Fields::of(&Payload::Json(Cow::Borrowed(text))).is_ok(), good, "{text}");
         }
         assert!(Fields::of(&Payload::Missing).is_err() && Fields::of(&Payload::Bad).is_err());
+    }
+
+    #[test]
+    fn so_many_fields_are_read() {
+        for (count, good) in [(FIELDS, true), (FIELDS + 1, false)] {
+            let fields: Vec<String> = (0..count).map(|number| format!("\"{number}\":0")).collect();
+            let payload = Payload::Json(Cow::Owned(format!("{{{}}}", fields.join(","))));
+            assert_eq!(Fields::of(&payload).is_ok(), good, "{count}");
+        }
     }
 
     #[test]
