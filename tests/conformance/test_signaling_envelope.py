@@ -184,9 +184,11 @@ async def test_how_deep_a_payload_may_be(server, encoding):
             assert answer.payload.get("error") == error, depth
 
 
-async def test_a_very_deep_first_message(server):
+@pytest.mark.parametrize("in_band", [False, True])
+async def test_a_very_deep_first_message(start, in_band):
     """Where nothing else says what the connection speaks, it is looked into before that is known."""
-    for head in ('{"message_id":"1","type":"Ping","payload":', '{"x":'):
+    server = start(CONFIG | {"WebSocketServer": {"AllowInBandAuth": in_band}})
+    for head in ('{"message_id":"1","type":"Ping","payload":', '{"message_id":"1","type":"Dance","x":'):
         async with await Raw.websocket(server, protocols="", path="/") as raw:
             await raw.text(head + '{"a":' * 5000 + "1" + "}" * 5001)
             assert b"rror" in (await raw.frame()).payload
