@@ -232,9 +232,7 @@ impl Endpoint {
     fn is_pressed_by(&self, order: &Order) -> bool {
         let Order::Send { conn, frame, settles: 0, .. } = order else { return false };
         let limits = &self.around.settings.outbound;
-        self.table
-            .get(*conn)
-            .is_some_and(|conn| conn.has_talkative_peers() && conn.is_pressed(frame.len(), limits))
+        self.table.get(*conn).is_some_and(|conn| conn.has_talkative_peers() && conn.is_pressed(frame.len(), limits))
     }
 
     /// How many connections the other reactors have: looked at when sockets come, not for each message.
