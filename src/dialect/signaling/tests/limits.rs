@@ -238,3 +238,30 @@ fn a_stop_is_told_to_everyone_and_activity_is_written_down() {
         assert_eq!(scene.figures.0.lock().values().map(|figures| figures.rooms).sum::<usize>(), 1);
     }
 }
+
+#[test]
+fn candidates_of_one_peer_wait_up_to_so_many_bytes() {
+    for workers in [1, 3] {
+        let mut scene = Scene::new(workers, loose());
+        let (a, b, c) = (scene.open(), scene.open(), scene.open());
+        let room = scene.room(a, 1);
+        scene.join(b, &room, 2);
+        scene.join(c, &room, 3);
+        for conn in [a, b, c] {
+            scene.read(conn);
+        }
+        let candidate = |to| json!({"room_id": room, "destination_id": key(to), "candidate": "x".repeat(4000)});
+        for _ in 0..30 {
+            scene.send(a, "", "Candidate", &candidate(2));
+            scene.send(a, "", "Candidate", &candidate(3));
+        }
+        assert_eq!((scene.kinds(b).len(), scene.kinds(c).len()), (0, 0));
+        for _ in 0..5 {
+            scene.send(a, "", "Candidate", &candidate(3));
+        }
+        let (held, sent) = (scene.kinds(b).len(), scene.kinds(c).len());
+        assert!(held == 0 && (30..=35).contains(&sent), "{held} {sent}");
+        scene.pass(Duration::from_secs(6));
+        assert_eq!((scene.kinds(b).len(), scene.kinds(c).len() + sent), (30, 35));
+    }
+}
