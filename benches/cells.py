@@ -45,6 +45,9 @@ CELLS = {
     "idle-10k-still": "idle -c 10000 --subscribe --ping-rate 0 --settle 1 --warmup 0 -d 5",
     "connect": "connect -c 64",
     "connect-tls": "connect-tls -c 64",
+    # Two peers in each room. Systems that allow 20,000 descriptors have no room for 10,000 rooms.
+    "signal-100": "signal -c 200",
+    "signal-9900": "signal -c 19800 --settle 1 --warmup 2",
 }
 # Cells for which nothing is pinned: several threads share a CPU nowhere else.
 WIDE = {f"{cell}-wide": CELLS[cell] for cell in targets.WIDE}
@@ -65,5 +68,6 @@ def is_asked(cell, server):
     return server in ASKED[cell] if cell in ASKED else server != "hydrogen-2x2"
 
 
+SIGNAL_CELLS = [cell for cell in CELLS if cell.startswith("signal")]
 GUARANTEED_CELLS = [cell for cell in CELLS if cell.startswith("guaranteed")]
-DEFAULT_CELLS = ",".join(targets.cells())
+DEFAULT_CELLS = ",".join(targets.cells() + SIGNAL_CELLS)

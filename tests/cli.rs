@@ -16,3 +16,5 @@ mod files;
 mod guaranteed;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/rooms.rs"]
+mod rooms;

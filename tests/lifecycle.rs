@@ -104,6 +104,7 @@ impl Stage {
             workers: 1,
             protocols: vec!["hydrogen".into()],
             echo: false,
+            signaling: None,
             auth_required: false,
             query_key: true,
             in_band_auth: false,

@@ -2,7 +2,8 @@
 # hydrogen as it was built, with a key and a configuration made for the run; `-tls` modes with a
 # certificate that signs itself. HYDROGEN names another binary than target/release/hydrogen.
 source "$(dirname "$0")/common.sh"
-MODES=${HYDROGEN_MODES:-rpc fanout guaranteed idle connect fanout-topics idle-tls connect-tls fanout-deflate}
+MODES=${HYDROGEN_MODES:-rpc fanout guaranteed idle connect fanout-topics idle-tls connect-tls fanout-deflate
+    signal}
 HYDROGEN=${HYDROGEN:-$ROOT/target/release/hydrogen}
 peer_install() { cargo build --release --manifest-path "$ROOT/Cargo.toml"; }
 peer_version() {
@@ -16,19 +17,25 @@ peer_command() {
 }
 # All that a run needs of the configuration, for MODE, PORT and DIR.
 hydrogen_configuration() {
-    local more=""
+    local more="" sections=""
     case $1 in
         *-tls) more=", \"SecureMode\": \"tls\", \"CertificatePath\": \"$3/cert.pem\", \"KeyPath\": \"$3/key.pem\"" ;;
         *-deflate) more=', "Compression": {"Enabled": true}' ;;
+        signal) sections='"Signaling": {"Enabled": true, "RateLimit": {"Requests": 0}, "PasswordLimit": {"Failures": 0}},' ;;
     esac
     cat <<CONF
 {
-  "DataDir": "$3/data",
+  "DataDir": "$3/data", $sections
   "WebSocketServer": {
     "Port": $2, "MaxConnections": 100000, "ThreadPoolSize": ${WORKERS:-1}, "IoThreads": ${REACTORS:-1}$more
   }
 }
 CONF
 }
-peer_args() { echo "--protocol hydrogen $(url_of "$1" "$2") --key $(cat "$STATE/$NAME-$1-$2/key")"; }
+peer_args() {
+    case $1 in
+        signal) echo "--protocol signaling $(url_of "$1" "$2")signaling" ;;
+        *) echo "--protocol hydrogen $(url_of "$1" "$2") --key $(cat "$STATE/$NAME-$1-$2/key")" ;;
+    esac
+}
 main "$@"

@@ -8,11 +8,13 @@ pub enum DialectId {
     Hydrogen,
     /// Everything comes back: for conformance suites, and for operators who test a proxy.
     Echo,
+    /// Rooms in which WebRTC peers find each other.
+    Signaling,
 }
 
 impl DialectId {
     /// All of them, in order.
-    pub const ALL: &'static [DialectId] = &[DialectId::Hydrogen, DialectId::Echo];
+    pub const ALL: &'static [DialectId] = &[DialectId::Hydrogen, DialectId::Echo, DialectId::Signaling];
 
     /// The name in metrics and in `system.info`.
     pub fn as_str(self) -> &'static str {

@@ -65,14 +65,14 @@ pub const STATES: &[&str] = &[
     "closed",
 ];
 
-/// Names of the dialects, in the order of `engine::conn::DialectId`.
-pub const DIALECTS: &[&str] = &["hydrogen", "echo"];
+/// Names of the dialects, in the order of `DialectId`.
+pub const DIALECTS: &[&str] = &["hydrogen", "echo", "signaling"];
 
 /// Message types that come in.
-pub const TYPES_IN: &[&str] = &["command", "ack", "status", "keepalive", "echo", "bad"];
+pub const TYPES_IN: &[&str] = &["command", "ack", "status", "keepalive", "echo", "bad", "signaling"];
 
 /// Message types that go out.
-pub const TYPES_OUT: &[&str] = &["response", "event", "status", "keepalive", "echo"];
+pub const TYPES_OUT: &[&str] = &["response", "event", "status", "keepalive", "echo", "signaling"];
 
 /// Kinds of bad input, each with its own name.
 pub const BAD_MESSAGES: &[&str] = &[
@@ -109,6 +109,29 @@ pub const WS_VIOLATIONS: &[&str] = &[
     "deflate_data",
     "inflated_too_large",
     "data_after_close",
+];
+
+/// Requests of signaling, each with its own name: one for both eras of the protocol.
+pub const SIGNALING_REQUESTS: &[&str] = &[
+    "create",
+    "join",
+    "connect",
+    "disconnect",
+    "leave",
+    "kick",
+    "rename",
+    "ping",
+    "rooms",
+    "client_info",
+    "offer",
+    "answer",
+    "candidate",
+    "prove",
+    "resume",
+    "presence",
+    "ice_servers",
+    "relay",
+    "unknown",
 ];
 
 /// Which way compressed messages went.
@@ -225,6 +248,22 @@ families! {
     BLOCKED: Counter "blocked_total" ["": NONE] "Handshakes refused and connections closed because of a block.";
     HANDLER_PANICS: Counter "handler_panics_total" ["": NONE] "Handlers that panicked; each cost its own command.";
     IMPOSSIBLE_TRANSITIONS: Counter "impossible_transitions_total" ["": NONE] "Events that the state table has no place for; always a defect.";
+    SIGNALING_REQUESTS: Counter "signaling_requests_total" ["request": SIGNALING_REQUESTS] "Requests of signaling, by what they ask.";
+    SIGNALING_ERRORS: Counter "signaling_errors_total" ["": NONE] "Requests of signaling that were answered with an error.";
+    SIGNALING_BAD_MESSAGES: Counter "signaling_bad_messages_total" ["": NONE] "Messages that are no envelope of signaling.";
+    SIGNALING_ROOMS_CREATED: Counter "signaling_rooms_created_total" ["": NONE] "Rooms that were made.";
+    SIGNALING_ROOMS_DELETED: Counter "signaling_rooms_deleted_total" ["cause": &["owner", "expired"]] "Rooms that ended: their owner left, or nothing happened in them for too long.";
+    SIGNALING_SIGNALS: Counter "signaling_signals_total" ["signal": &["offer", "answer", "candidate"]] "Signals passed on to one peer each.";
+    SIGNALING_CANDIDATES_HELD: Counter "signaling_candidates_held_total" ["": NONE] "Candidates that came before their offer, and waited for it.";
+    SIGNALING_SIGNALS_DROPPED: Counter "signaling_signals_dropped_total" ["": NONE] "Signals for who was away, or candidates without an offer, that found no room or waited too long.";
+    SIGNALING_RELAYED: Counter "signaling_relayed_total" ["": NONE] "Messages relayed to one peer each.";
+    SIGNALING_RELAYED_BYTES: Counter "signaling_relayed_bytes_total" ["": NONE] "Bytes of them.";
+    SIGNALING_RELAY_REFUSED: Counter "signaling_relay_refused_total" ["": NONE] "Messages that were over the quota of the relay.";
+    SIGNALING_PASSWORDS_REFUSED: Counter "signaling_passwords_refused_total" ["": NONE] "Wrong passwords of rooms.";
+    SIGNALING_THROTTLED: Counter "signaling_throttled_total" ["limit": &["rate", "room_passwords", "address_passwords"]] "Requests refused for coming too fast, or after too many wrong passwords.";
+    SIGNALING_KICKED: Counter "signaling_kicked_total" ["": NONE] "Members that were kicked.";
+    SIGNALING_PROVED: Counter "signaling_proofs_total" ["result": &["good", "bad"]] "Proofs that a key is who shows it, by result.";
+    SIGNALING_RESUMED: Counter "signaling_resumed_total" ["": NONE] "Connections that took the place of one that was lost.";
     BATCHES: Counter "worker_batches_total" ["": NONE] "Batches handed to workers.";
     BATCHES_LENT: Counter "worker_batches_lent_total" ["": NONE] "Batches that a reactor worked off itself, since the worker slept.";
     QUEUE_FULL: Counter "worker_queue_full_total" ["": NONE] "Times that a full worker queue held back reads.";

@@ -8,6 +8,7 @@ pub mod bench;
 mod call;
 mod check;
 mod client;
+mod columns;
 mod config_file;
 mod dead_letters;
 pub mod exit;
@@ -16,6 +17,7 @@ mod json;
 mod key;
 mod output;
 mod publish;
+mod rooms;
 mod serve;
 mod status;
 mod store;
@@ -67,6 +69,8 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Show how the server is doing
     Status(status::Args),
+    /// List the rooms in which WebRTC peers find each other
+    Rooms(rooms::Args),
     /// Look at the store of a server that is stopped
     Store(store::Args),
     /// Load a server and measure it
@@ -104,6 +108,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Call(args) => call::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Status(args) => status::run(args),
+        Command::Rooms(args) => rooms::run(args),
         Command::Store(args) => store::run(args),
         Command::Bench(args) => bench::run(*args).map_err(|error| Stop::new(error.exit(), error)),
     }

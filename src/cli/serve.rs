@@ -37,7 +37,11 @@ fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Log(_) | RunError::Signals(_) => Exit::System,
         RunError::Start(
-            StartError::DataDir(..) | StartError::Listen(..) | StartError::Store(_) | StartError::System(_),
+            StartError::DataDir(..)
+            | StartError::Listen(..)
+            | StartError::Store(_)
+            | StartError::Signaling(_)
+            | StartError::System(_),
         ) => Exit::System,
         RunError::Start(
             StartError::Keys(_)

@@ -9,6 +9,7 @@ pub(super) fn check(config: &Config, reading: &mut Reading<'_>) {
     check_sizes(config, reading);
     check_access(&config.web_socket_server, reading);
     check_delivery(config, reading);
+    check_signaling(config, reading);
     let server = &config.web_socket_server;
     if server.ping_interval >= server.idle_timeout {
         warn(
@@ -58,6 +59,29 @@ fn check_delivery(config: &Config, reading: &mut Reading<'_>) {
              a guarantee"
         );
         warn(reading, "Delivery.MaxPendingBytes", message);
+    }
+}
+
+fn check_signaling(config: &Config, reading: &mut Reading<'_>) {
+    let (signaling, server) = (&config.signaling, &config.web_socket_server);
+    if signaling.max_members_per_room < signaling.max_clients_per_room {
+        let message = format!("less than MaxClientsPerRoom, which is {}", signaling.max_clients_per_room);
+        error(reading, &["Signaling.MaxMembersPerRoom", "Signaling.MaxClientsPerRoom"], message);
+    }
+    if !signaling.enabled {
+        return;
+    }
+    let keys = ["Signaling.Protocols", "WebSocketServer.Protocols"];
+    for name in &signaling.protocols {
+        if server.protocols.contains(name) {
+            error(reading, &keys, format!("\"{name}\" is a name of hydrogen-protocol, in WebSocketServer.Protocols"));
+        } else if server.echo && name == ECHO {
+            error(reading, &keys, "\"echo\" is the echo dialect's name while Echo is true");
+        }
+    }
+    if !signaling.needs_key && signaling.password_limit.is_none() && !server.is_loopback() {
+        let message = "0, and everyone may connect: a password of four digits is found in minutes";
+        warn(reading, "Signaling.PasswordLimit.Failures", message);
     }
 }
 

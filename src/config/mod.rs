@@ -28,6 +28,7 @@ mod secret;
 mod security;
 mod sessions;
 mod shutdown;
+mod signaling;
 mod source;
 mod store;
 mod syntax;
@@ -55,6 +56,7 @@ pub use reference::reference;
 pub use security::Security;
 pub use sessions::Sessions;
 pub use shutdown::Shutdown;
+pub use signaling::{Allowance, IceServers, Proof, Relay, Signaling, Turn};
 pub use store::Store;
 pub use topic_rules::TopicRule;
 pub use topics::Topics;
@@ -90,6 +92,8 @@ pub struct Config {
     pub http: Http,
     /// Periodic status events.
     pub monitoring: Monitoring,
+    /// Rooms in which WebRTC peers find each other.
+    pub signaling: Signaling,
     /// How the server stops.
     pub shutdown: Shutdown,
     /// The log.
@@ -183,6 +187,11 @@ impl Config {
             security: r.section("Security", "Signatures, and what is public.", Security::read),
             http: r.section("Http", "Plain HTTP requests on the same port.", Http::read),
             monitoring: r.section("Monitoring", "Status events that come by themselves.", Monitoring::read),
+            signaling: r.section(
+                "Signaling",
+                "Rooms in which WebRTC peers find each other, as clients of GoVPN know them.",
+                Signaling::read,
+            ),
             shutdown: r.section("Shutdown", "How the server stops.", Shutdown::read),
             logging: r.section("Logging", "The log.", Logging::read),
             network: r.section("Network", "The `network` channel.", Network::read),

@@ -29,7 +29,7 @@ pub(super) fn read(r: &mut Reader<'_, '_>) -> Vec<String> {
 }
 
 /// RFC 6455, section 4.1: a subprotocol is a token of HTTP.
-fn parse_protocol(text: &str) -> Result<String, String> {
+pub(super) fn parse_protocol(text: &str) -> Result<String, String> {
     let is_token = (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
     if !is_token {

@@ -21,7 +21,7 @@ a whole configuration. `conf/hydrogen.json` is a sample that shows the keys most
   nothing else, `\"${env.PORT}\"`, may also stand for a number, `true` or `false`. A variable that is not set is an
   error. Messages name variables and never show what is in them.
 - **Relative paths** count from the directory in which the server was started.
-- Durations are whole seconds, or milliseconds where the key ends in `Ms`; sizes are bytes.
+- Durations are whole seconds, or another unit where the key ends in it: `Ms` is milliseconds; sizes are bytes.
 - Names that older configurations have are understood, with a warning that tells the new one: see the end.
 ";
 

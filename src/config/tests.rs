@@ -7,6 +7,7 @@ use super::*;
 
 mod older_names;
 mod reliability;
+mod signaling;
 
 fn env(name: &str) -> Option<String> {
     match name {

@@ -11,13 +11,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::build::StartError;
 use super::first_start::keys_path;
+use super::shard::Peer;
 use super::status::StatusSource;
 use super::store;
 use super::watch::Watchdog;
 use crate::base::limits::BLOCKS;
 use crate::base::{Code, Error, WorkerId};
 use crate::config::Config;
-use crate::dialect::hydrogen::Peer;
 use crate::engine::auth::{Access, BlockList, Permissions, SharedKey};
 use crate::engine::channel::CompletionSink;
 use crate::engine::channel::Emitter;
@@ -31,6 +31,9 @@ use crate::sys::store::thread::StoreSender;
 
 /// Between two looks at the keys file.
 const KEYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A ticket that no dialect gives out.
+const NOBODY: u64 = u64::MAX >> 1;
 
 /// Changes of the blocks that wait to be written down.
 const UNWRITTEN_MAX: usize = 2 * BLOCKS;
@@ -184,7 +187,7 @@ impl Keeper {
         for (write, tries) in &mut self.unwritten {
             // No worker knows the ticket, so that none takes the completion for its own.
             let op = Op::Write(write.clone());
-            let request = Request { worker: WorkerId(0), ticket: u64::MAX, term: 0, op };
+            let request = Request { worker: WorkerId(0), ticket: NOBODY, term: 0, op };
             if self.store.try_send(vec![request]).is_err() {
                 return;
             }

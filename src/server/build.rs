@@ -17,7 +17,9 @@ use super::first_start::make_data_dir;
 use super::health::{self, Health, OnLoss};
 use super::routes::{Service, serve};
 use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds};
-use super::shard::Dialects;
+use super::shard::{Dialects, Peer, Seat};
+use super::signaling::{RoomBoard, SignalingSeeds};
+use super::status::rooms::RoomStatus;
 use super::status::{About, StatusSource};
 use super::stop::{Server, Threads};
 use super::store;
@@ -26,7 +28,7 @@ use super::wiring::Wiring;
 use crate::base::{Counters, DialectId, Metric, ReactorId, WorkerId};
 use crate::config::{Config, SecureMode};
 use crate::dialect::hydrogen::system::{self, SystemChannel};
-use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Peer, Reports, ShardImage};
+use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Reports, ShardImage};
 use crate::engine::auth::{Access, Throttle, ThrottlePolicy};
 use crate::engine::channel::{Channel, CompletionSink, Emitter, EventSink};
 use crate::engine::conn::Settings;
@@ -60,6 +62,8 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The store cannot be opened.
     Store(String),
+    /// The rooms cannot be served.
+    Signaling(String),
     /// A channel cannot be registered.
     Channel(ChannelsError),
     /// A thread or a poll could not be made.
@@ -77,6 +81,7 @@ impl fmt::Display for StartError {
             StartError::Tls(why) => write!(f, "TLS: {why}"),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::Store(why) => write!(f, "{why}"),
+            StartError::Signaling(why) => write!(f, "Signaling: {why}"),
             StartError::Channel(error) => write!(f, "{error}"),
             StartError::System(error) => write!(f, "{error}"),
             StartError::Disabled => f.write_str("WebSocketServer.Enabled is false: there is nothing to serve"),
@@ -137,6 +142,8 @@ impl ServerBuilder {
         let store_counters = wiring.registry.register();
         let opened = store::open(&config, clock.now(), &gauges, &store_counters)?;
         let (keys, access) = load_access(&config, opened.blocks)?;
+        let room_board = Arc::new(RoomBoard::default());
+        let mut signaling = SignalingSeeds::gather(&config, opened.rooms, &room_board)?;
         let (status_send, status_receive) = bounded::<StatusJob>(STATUS_JOBS);
         let board = Arc::new(Board::default());
         let reports: Arc<dyn Reports> = Arc::new(StatusQueue { jobs: status_send.clone(), board: board.clone() });
@@ -156,6 +163,7 @@ impl ServerBuilder {
             lost.clone(),
             access.clone(),
             (board, gauges.clone()),
+            RoomStatus::new(&config, &room_board),
             about(&config),
             clock.now(),
         ));
@@ -190,7 +198,13 @@ impl ServerBuilder {
             let counters = worker_counters[index].clone();
             let shard =
                 Seeds { config: &config, settings: &settings, access: &access, channels: &channels, image: &image };
-            let shard = shard.plant(id, &sink, &reports, &counters, clock).map_err(StartError::System)?;
+            let mut shard = shard.plant(id, &sink, &reports, &counters, clock).map_err(StartError::System)?;
+            if let Some(seeds) = &mut signaling {
+                let seed = random_seed().map_err(StartError::System)?;
+                let signaling = seeds.plant(id, &counters, seed, clock.now());
+                let seat = Seat { worker: id, access: access.clone(), needs_key: config.signaling.needs_key };
+                shard = shard.with_signaling(signaling, seat);
+            }
             let reactors = wiring.reactors.clone();
             let worker = worker_parts(id, shard, inbox, reactors, &workers, &keeper_send, &store_send, counters, clock);
             let beat = worker.beat.clone();
@@ -304,8 +318,6 @@ impl Seeds<'_> {
         counters: &Arc<Counters>,
         clock: Clock,
     ) -> io::Result<Dialects> {
-        let mut seed = [0; 32];
-        SystemRandom::new().fill(&mut seed).map_err(|_| io::Error::other("the system gives no randomness"))?;
         let hydrogen = Hydrogen::new(Parts {
             worker,
             workers: self.config.web_socket_server.thread_pool_size.max(1),
@@ -316,12 +328,18 @@ impl Seeds<'_> {
             reports: reports.clone(),
             counters: counters.clone(),
             bounds: topic_bounds(self.config),
-            seed,
+            seed: random_seed()?,
             started: clock.now(),
             image: self.image.clone(),
         });
         Ok(Dialects::new(hydrogen, counters.clone()))
     }
+}
+
+fn random_seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    SystemRandom::new().fill(&mut seed).map_err(|_| io::Error::other("the system gives no randomness"))?;
+    Ok(seed)
 }
 
 #[allow(clippy::too_many_arguments, reason = "it only gives names to what start() has at hand")]
@@ -413,7 +431,11 @@ fn info(config: &Config, channels: &Channels) -> serde_json::Value {
     let limits: serde_json::Value = serde_json::from_str(&hydrogen_settings(config).limits).unwrap_or_default();
     let dialects: Vec<&str> = DialectId::ALL
         .iter()
-        .filter(|dialect| **dialect != DialectId::Echo || config.web_socket_server.echo)
+        .filter(|dialect| match dialect {
+            DialectId::Hydrogen => true,
+            DialectId::Echo => config.web_socket_server.echo,
+            DialectId::Signaling => config.signaling.enabled,
+        })
         .map(|dialect| dialect.as_str())
         .collect();
     serde_json::json!({

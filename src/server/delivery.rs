@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::shard::Peer;
 use crate::base::WorkerId;
-use crate::dialect::hydrogen::{DeliveryFigures, Peer, Reports};
+use crate::dialect::hydrogen::{DeliveryFigures, Reports};
 use crate::engine::channel::{CompletionSink, EventSink, Responder};
 use crate::engine::topic::owner;
 use crate::engine::work::{Completion, Emission, Request};

@@ -12,6 +12,7 @@ mod routes;
 mod run;
 mod settings;
 pub mod shard;
+mod signaling;
 mod status;
 mod stop;
 mod store;
@@ -20,5 +21,5 @@ mod wiring;
 
 pub use build::{ServerBuilder, StartError};
 pub use run::{RunError, first_key, run};
-pub use settings::{hydrogen_settings, reactor_settings, topic_bounds};
+pub use settings::{hydrogen_settings, reactor_settings, signaling_settings, topic_bounds};
 pub use stop::{Server, Stopper};

@@ -1,5 +1,7 @@
 //! The plain HTTP routes, and the service thread that answers them and the status command.
 
+mod rooms;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -57,31 +59,17 @@ pub(super) fn serve(service: &Service) {
 }
 
 fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) -> Result<Answer, Refusal> {
+    if let Some(answer) = rooms::answer(request, status, clock)? {
+        return Ok(answer);
+    }
     let known = ["/", "/health", "/ready", "/metrics", "/api/status"];
     let path = request.head.path.as_str();
     if !known.contains(&path) {
         return Err(Refusal::NotFound);
     }
-    match request.head.method {
-        Method::Get | Method::Head => {}
-        Method::Post
-        | Method::Put
-        | Method::Delete
-        | Method::Options
-        | Method::Patch
-        | Method::Connect
-        | Method::Trace
-        | Method::Other => return Err(Refusal::Method("GET, HEAD")),
-    }
-    let is_private = matches!(path, "/metrics" | "/api/status") && !public;
-    if is_private {
-        match &request.identity {
-            None => return Err(Refusal::Unauthenticated),
-            Some(identity) if !identity.permissions.may_call("system", "status") => {
-                return Err(Refusal::Forbidden);
-            }
-            Some(_) => {}
-        }
+    check_method(request)?;
+    if matches!(path, "/metrics" | "/api/status") && !public {
+        check_right(request)?;
     }
     Ok(match path {
         "/" => Answer::html(200, Bytes::from_static(PAGE.as_bytes())),
@@ -93,4 +81,27 @@ fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) 
         "/metrics" => Answer::new(200, METRICS_TYPE, status.metrics(clock.now())),
         _ => Answer::json(200, status.status(clock.now()).to_string()),
     })
+}
+
+fn check_method(request: &Request) -> Result<(), Refusal> {
+    match request.head.method {
+        Method::Get | Method::Head => Ok(()),
+        Method::Post
+        | Method::Put
+        | Method::Delete
+        | Method::Options
+        | Method::Patch
+        | Method::Connect
+        | Method::Trace
+        | Method::Other => Err(Refusal::Method("GET, HEAD")),
+    }
+}
+
+/// What shows how the server is doing is for who may ask for its status.
+fn check_right(request: &Request) -> Result<(), Refusal> {
+    match &request.identity {
+        None => Err(Refusal::Unauthenticated),
+        Some(identity) if !identity.permissions.may_call("system", "status") => Err(Refusal::Forbidden),
+        Some(_) => Ok(()),
+    }
 }

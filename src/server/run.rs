@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 use super::first_start::{keys_path, make_data_dir, make_first_key, write_token};
 use super::{Server, StartError};
 use crate::config::{Config, Loaded, SecureMode};
+use crate::engine::work::StopCause;
 use crate::sys::clock::Clock;
 use crate::sys::log::{LogSettings, Logger};
 
@@ -94,9 +95,13 @@ fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), Ru
         show_a_try(token, *address, is_tls);
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let mut cause = StopCause::default();
     for signal in signals.forever() {
         if signal != SIGHUP {
             log::info!("signal={signal} stopping");
+            if signal == SIGINT {
+                cause = StopCause::Interrupted;
+            }
             break;
         }
         log::info!("signal={signal} reading the keys again");
@@ -105,7 +110,7 @@ fn serve(config: Config, logger: &Logger, mut signals: Signals) -> Result<(), Ru
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     end_at_the_next(signals, logger.clone()).map_err(RunError::Signals)?;
-    server.stop();
+    server.stop_for(cause);
     log::info!("stopped");
     Ok(())
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::config::{self, Config};
 use crate::dialect::hydrogen::{DeliverySettings, HydrogenSettings, MessageRate, Retention, SessionEvent, TopicRule};
+use crate::dialect::signaling::{self, SignalingSettings};
 use crate::engine::auth::CallPattern;
-use crate::engine::conn::{Origins, Settings};
+use crate::engine::conn::{Origins, Settings, SignalingDoor};
 use crate::engine::delivery::Backoff;
 use crate::engine::http::HeadLimits;
 use crate::engine::outbound::OutboundLimits;
@@ -31,6 +32,11 @@ pub fn reactor_settings(config: &Config) -> Settings {
         workers: server.thread_pool_size,
         protocols: server.protocols.iter().map(|name| Arc::from(name.as_str())).collect(),
         echo: server.echo,
+        signaling: config.signaling.enabled.then(|| SignalingDoor {
+            paths: config.signaling.paths.clone(),
+            protocols: config.signaling.protocols.iter().map(|name| Arc::from(name.as_str())).collect(),
+            needs_key: config.signaling.needs_key,
+        }),
         auth_required: server.auth_required,
         query_key: server.allow_query_key,
         in_band_auth: server.allow_in_band_auth,
@@ -122,6 +128,41 @@ pub fn hydrogen_settings(config: &Config) -> HydrogenSettings {
         ping: server.ping_interval,
         idle: server.idle_timeout,
         limits: limits.to_string().into(),
+    }
+}
+
+/// Settings of signaling.
+pub fn signaling_settings(config: &Config) -> SignalingSettings {
+    let section = &config.signaling;
+    let turn = section.ice_servers.turn.as_ref();
+    SignalingSettings {
+        clients_max: section.max_clients_per_room,
+        members_max: section.max_members_per_room,
+        rooms_max: section.max_rooms,
+        rooms_per_connection_max: section.max_rooms_per_connection,
+        expiry: signaling::Expiry { after: section.room_expiry, interval: section.cleanup_interval },
+        rate: section.rate_limit.map(|limit| signaling::RateLimit { requests: limit.count, period: limit.period }),
+        passwords: section
+            .password_limit
+            .map(|limit| signaling::PasswordLimit { failures: limit.count, period: limit.period }),
+        proof: match section.proof {
+            config::Proof::Off => signaling::Proof::Off,
+            config::Proof::Optional => signaling::Proof::Optional,
+            config::Proof::Required => signaling::Proof::Required,
+        },
+        grace: section.grace,
+        ice: signaling::IceServers {
+            stun: section.ice_servers.stun.clone(),
+            turn: turn.map(|turn| signaling::Turn {
+                urls: turn.urls.clone(),
+                secret: turn.secret.clone(),
+                lifetime: turn.lifetime,
+            }),
+        },
+        relay: signaling::RelayLimit {
+            connection_bytes: section.relay.bytes_per_minute,
+            room_bytes: section.relay.room_bytes_per_minute,
+        },
     }
 }
 

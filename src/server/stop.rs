@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::access::{KeeperQueue, ToKeeper};
 use super::health::Health;
+use super::shard::Peer;
 use super::status::StatusSource;
-use crate::dialect::hydrogen::Peer;
-use crate::engine::work::Notice;
+use crate::engine::work::{Notice, StopCause};
 use crate::sys::clock::Clock;
 use crate::sys::mailbox::{ReactorSender, ToReactor, ToWorker, WorkerSender};
 use crate::sys::network::NetworkChannel;
@@ -84,11 +84,16 @@ impl Server {
 
     /// Stops: no new connections, what was asked is answered, 1001 to all, output flushed; after
     /// the drain timeout whatever is left is cut.
-    pub fn stop(mut self) {
-        self.drain_and_stop();
+    pub fn stop(self) {
+        self.stop_for(StopCause::default());
     }
 
-    fn drain_and_stop(&mut self) {
+    /// Stops, and lets those know the cause who are told of it.
+    pub fn stop_for(mut self, cause: StopCause) {
+        self.drain_and_stop(cause);
+    }
+
+    fn drain_and_stop(&mut self, cause: StopCause) {
         if self.threads.reactors.is_empty() {
             return;
         }
@@ -98,7 +103,7 @@ impl Server {
             reactor.send(ToReactor::Drain);
         }
         for worker in self.workers.iter() {
-            worker.send(ToWorker::Notice(Notice::Drain));
+            worker.send(ToWorker::Notice(Notice::Drain(cause)));
         }
         while !self.status.is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -124,7 +129,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.drain_and_stop();
+        self.drain_and_stop(StopCause::default());
     }
 }
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::build::StartError;
+use super::shard::Peer;
+use super::signaling::load_rooms;
 use crate::base::limits::BLOCKS;
 use crate::base::{Counters, Metric, Now, Wall, WorkerId};
 use crate::config::Config;
-use crate::dialect::hydrogen::{Peer, ShardImage};
+use crate::dialect::hydrogen::ShardImage;
+use crate::dialect::signaling::RoomRecord;
 use crate::engine::auth::{Block, BlockList, Target};
 use crate::engine::store::{Backend, Level, Seq, StoreError, StoreEvent, Table, Write};
 use crate::sys::mailbox::{ToWorker, WorkerSender};
@@ -21,6 +24,8 @@ pub(super) struct Opened {
     pub backend: Box<dyn Backend>,
     pub image: Arc<ShardImage>,
     pub blocks: BlockList,
+    /// Where signaling is served, its rooms.
+    pub rooms: Vec<(Box<str>, RoomRecord)>,
 }
 
 /// Opens the store. Damage is told and set aside; it keeps no server from starting.
@@ -38,12 +43,14 @@ pub(super) fn open(config: &Config, now: Now, gauges: &StoreGauges, counters: &C
     let image = ShardImage::load(opened.image, &mut *backend).map_err(|error| StartError::Store(error.to_string()))?;
     let blocks =
         load_blocks(&mut *backend, image.store.last, now).map_err(|error| StartError::Store(error.to_string()))?;
+    let rooms = if config.signaling.enabled { load_rooms(&mut *backend) } else { Ok(Vec::new()) };
+    let rooms = rooms.map_err(|error| StartError::Store(error.to_string()))?;
     for damage in opened.damage.into_iter().chain(backend.take_damage()) {
         counters.inc(Metric::STORE_DAMAGED.at(damage.kind()));
         gauges.add_damaged(1);
         log::error!("the store is damaged, and what is damaged was set aside: {damage}");
     }
-    Ok(Opened { backend, image: Arc::new(image), blocks })
+    Ok(Opened { backend, image: Arc::new(image), blocks, rooms })
 }
 
 /// A block as it is written down, under the key of its target.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::dialect::hydrogen::Peer;
+use super::shard::Peer;
 use crate::sys::mailbox::{ReactorSender, WorkerSender};
 
 /// Reads how many turns a thread has taken.

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use super::shard::Peer;
 use crate::base::counters::Registry;
 use crate::config::Config;
-use crate::dialect::hydrogen::Peer;
 use crate::sys::mailbox::{
     ReactorReceiver, ReactorSender, WorkerReceiver, WorkerSender, reactor_mailbox, worker_mailbox,
 };

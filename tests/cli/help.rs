@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["dead-letters", "replay"],
     &["dead-letters", "discard"],
     &["status"],
+    &["rooms"],
 ];
 
 #[test]

@@ -14,7 +14,7 @@ cargo=${CARGO:-cargo}
 python=$PWD/.test/venv/bin/python
 export HYDROGEN_BIN=${HYDROGEN_BIN:-$PWD/target/release/hydrogen} PYTHONDONTWRITEBYTECODE=1 CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
-all=(fmt clippy cargo build costs protocol autobahn http promtool systemd browser)
+all=(fmt clippy cargo build costs protocol autobahn http promtool systemd browser webrtc)
 
 suite_fmt() { $cargo fmt --all --check; }
 suite_clippy() { $cargo clippy --locked --all-targets -- -D warnings; }
@@ -30,6 +30,7 @@ suite_http() {
 suite_promtool() { $here/promtool.sh; }
 suite_systemd() { $here/systemd.sh; }
 suite_browser() { "$python" $here/browser.py; }
+suite_webrtc() { "$python" $here/webrtc.py; }
 
 # count WORD LOG : the sum over cargo's results, or the number in the last line of counts
 count() {

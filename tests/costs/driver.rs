@@ -12,7 +12,7 @@ use hydrogen::Config;
 use hydrogen::base::limits::WRITE_SLICES;
 use hydrogen::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Wall, WorkerId};
 use hydrogen::dialect::hydrogen::system::{About, SystemChannel};
-use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts, Peer, Reports, ShardImage};
+use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts, Reports, ShardImage};
 use hydrogen::engine::auth::{Access, BlockList, KeyRecord, KeyRing, Permissions, Throttle, ThrottlePolicy, Token};
 use hydrogen::engine::channel::{CompletionSink, Responder};
 use hydrogen::engine::endpoint::{CastStep, Endpoint, Taken};
@@ -20,7 +20,7 @@ use hydrogen::engine::store::{Op, StoreEvent, Told, Writer, answer};
 use hydrogen::engine::work::{Completion, Order, Outbox, Shard};
 use hydrogen::engine::ws::client::masked_frame;
 use hydrogen::engine::ws::{Data, OpCode};
-use hydrogen::server::shard::Dialects;
+use hydrogen::server::shard::{Dialects, Peer};
 use hydrogen::server::{hydrogen_settings, reactor_settings, topic_bounds};
 use hydrogen::sys::store::memory::{MemoryBackend, MemoryDisk};
 

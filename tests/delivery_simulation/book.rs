@@ -298,7 +298,7 @@ impl Book {
                     self.subs[*sub].is_over = true;
                 }
             }
-            Table::Meta | Table::Retained | Table::Blocks => {}
+            Table::Meta | Table::Retained | Table::Blocks | Table::Rooms => {}
         }
     }
 

@@ -172,6 +172,7 @@ impl World {
             identity: Some(keys().identities[who].clone()),
             address: std::net::SocketAddr::from(([10, 0, 0, 1], 1024)),
             protocol: None,
+            client_id: None,
             access_version: 0,
             resume: claim.map(Box::new),
         };

@@ -10,8 +10,8 @@ use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts, Peer, Reports, Shar
 use hydrogen::engine::channel::{CompletionSink, Responder};
 use hydrogen::engine::store::StoreEvent;
 use hydrogen::engine::topic::Bounds;
-use hydrogen::engine::work::{Batch, Completion, Item, Notice, Order, Outbox, Shard, worker_of};
-use hydrogen::server::shard::Dialects;
+use hydrogen::engine::work::{Batch, Completion, Item, Notice, Order, Outbox, Shard, StopCause, worker_of};
+use hydrogen::server::shard::{self, Dialects};
 use rustc_hash::FxHashMap;
 
 use crate::book::Rules;
@@ -89,7 +89,7 @@ impl Reports for Sinks {
 thread_local! {
     /// Their cells are many, and nobody but this thread counts in them.
     static COUNTERS: Arc<Counters> = Arc::new(Counters::default());
-    static OUTBOX: RefCell<Option<Outbox<Peer>>> = const { RefCell::new(None) };
+    static OUTBOX: RefCell<Option<Outbox<shard::Peer>>> = const { RefCell::new(None) };
 }
 
 pub fn counters() -> Arc<Counters> {
@@ -232,7 +232,7 @@ impl World {
                     left.leaves -= 1;
                 }
                 let shard = &mut self.server.workers[worker].shard;
-                shard.on_peer(from, peer, now, &mut out);
+                shard.on_peer(from, shard::Peer::Hydrogen(peer), now, &mut out);
                 tag = ack;
             }
             Message::Store(event) => {
@@ -246,7 +246,7 @@ impl World {
                 }
                 worker.shard.on_store(&event, now, &mut out);
             }
-            Message::Drain => shard.on_notice(&Notice::Drain, now, &mut out),
+            Message::Drain => shard.on_notice(&Notice::Drain(StopCause::Asked), now, &mut out),
         }
         self.carry(worker, out, tag);
     }
@@ -294,12 +294,12 @@ impl World {
         false
     }
 
-    fn outbox(&self) -> Outbox<Peer> {
+    fn outbox(&self) -> Outbox<shard::Peer> {
         OUTBOX.with(|kept| kept.borrow_mut().take()).unwrap_or_else(|| Outbox::new(2))
     }
 
     /// Hands on what a step ordered, and looks at it.
-    fn carry(&mut self, worker: usize, mut out: Outbox<Peer>, tag: Option<usize>) {
+    fn carry(&mut self, worker: usize, mut out: Outbox<shard::Peer>, tag: Option<usize>) {
         for reactor in 0..out.orders.len() {
             for order in out.orders[reactor].drain(..) {
                 self.order(worker, order);
@@ -307,6 +307,7 @@ impl World {
         }
         let mut tag = tag;
         for (to, message) in out.peers.drain(..) {
+            let shard::Peer::Hydrogen(message) = message else { unreachable!("signaling is off") };
             if let Peer::Leave { conn, .. } = &message
                 && let Some(conn) = self.server.conns.get_mut(conn)
             {
@@ -365,7 +366,9 @@ impl World {
                 }
                 self.server.workers[worker].orders.push_back(Down::Close(conn));
             }
-            Order::CredentialRefused { .. } | Order::Answer { .. } => panic!("nobody asked for {order:?}"),
+            Order::CredentialRefused { .. } | Order::Answer { .. } | Order::Dialect { .. } | Order::Farewell { .. } => {
+                panic!("nobody asked for {order:?}")
+            }
         }
     }
 

@@ -15,6 +15,7 @@ mod drain;
 mod figures;
 mod handlers;
 mod handshake;
+mod signaling;
 mod signatures;
 mod slow;
 mod start;

@@ -73,6 +73,7 @@ impl Plan {
             workers,
             protocols: vec!["hydrogen-protocol".into(), "hydrogen".into()],
             echo: true,
+            signaling: None,
             auth_required: true,
             query_key: true,
             in_band_auth: dice.chance(70),

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hydrogen::base::WorkerId;
-use hydrogen::dialect::hydrogen::Peer;
+
 use hydrogen::engine::auth::Access;
 use hydrogen::engine::store::StoreEvent;
 use hydrogen::engine::work::{Batch, Completion, Emission, Notice, Order};
+use hydrogen::server::shard::Peer;
 
 /// What a reactor is sent.
 pub enum ToReactor {

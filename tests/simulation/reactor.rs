@@ -211,6 +211,7 @@ impl Reactor {
                     }
                 }
                 Order::Ready { .. } | Order::Close { .. } | Order::CredentialRefused { .. } | Order::Answer { .. } => {}
+                Order::Dialect { .. } | Order::Farewell { .. } => unreachable!("signaling is off"),
             }
             let conns: Vec<ConnId> = self.sockets.keys().copied().collect();
             let mut orders = floor.saboteur.order(order, &conns).into_iter();

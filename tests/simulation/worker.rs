@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hydrogen::base::WorkerId;
-use hydrogen::dialect::hydrogen::Peer;
+
 use hydrogen::engine::store::Op;
 use hydrogen::engine::work::{Batch, Order, Outbox, Shard};
-use hydrogen::server::shard::Dialects;
+use hydrogen::server::shard::{Dialects, Peer};
 
 use crate::floor::Floor;
 use crate::queues::{ToReactor, ToWorker};

@@ -12,6 +12,7 @@ use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts};
 use hydrogen::engine::auth::{BlockList, Throttle, ThrottlePolicy};
 use hydrogen::engine::endpoint::Endpoint;
 use hydrogen::engine::topic::Bounds;
+use hydrogen::engine::work::{Notice, StopCause};
 use hydrogen::server::shard::Dialects;
 
 use crate::channel::{App, Held};
@@ -338,7 +339,7 @@ impl World {
             self.told.push_back(Told::Reactor(reactor, ToReactor::Drain));
         }
         for worker in 0..self.plan.workers {
-            self.told.push_back(Told::Worker(worker, ToWorker::Notice(hydrogen::engine::work::Notice::Drain)));
+            self.told.push_back(Told::Worker(worker, ToWorker::Notice(Notice::Drain(StopCause::Asked))));
         }
     }
 

@@ -30,6 +30,8 @@ pub enum ScenarioKind {
     Idle,
     /// -c connections at a time are opened, got ready and closed, again and again
     Connect,
+    /// Half as many rooms as -c connections, two peers in each; its owner keeps -p offers in flight, each is answered
+    Signal,
 }
 
 /// What payloads are made of.
@@ -50,6 +52,8 @@ pub enum ProtocolKind {
     Raw,
     /// MQTT 3.1.1 over WebSocket or, with --url tcp://…, TCP; QoS 0, and QoS 1 for guaranteed (fanout, guaranteed, idle, connect)
     Mqtt,
+    /// Signaling, as of GoVPN's rooms (signal)
+    Signaling,
     /// The NATS client protocol over TCP: --url tcp://…; JetStream for guaranteed (fanout, guaranteed, idle, connect)
     Nats,
 }
@@ -73,6 +77,7 @@ impl ScenarioKind {
             ScenarioKind::Guaranteed => "guaranteed",
             ScenarioKind::Idle => "idle",
             ScenarioKind::Connect => "connect",
+            ScenarioKind::Signal => "signal",
         }
     }
 }
@@ -85,13 +90,14 @@ impl ProtocolKind {
             ProtocolKind::Raw => "raw",
             ProtocolKind::Mqtt => "mqtt",
             ProtocolKind::Nats => "nats",
+            ProtocolKind::Signaling => "signaling",
         }
     }
 
     /// What stands between a topic's levels.
     pub fn separator(self) -> char {
         match self {
-            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Nats => '.',
+            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Nats | ProtocolKind::Signaling => '.',
             ProtocolKind::Mqtt => '/',
         }
     }
@@ -99,7 +105,7 @@ impl ProtocolKind {
     /// What stands for any one level in a pattern.
     pub fn any_level(self) -> char {
         match self {
-            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Nats => '*',
+            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Nats | ProtocolKind::Signaling => '*',
             ProtocolKind::Mqtt => '+',
         }
     }
@@ -108,8 +114,9 @@ impl ProtocolKind {
         match scenario {
             ScenarioKind::Echo => self == ProtocolKind::Raw,
             ScenarioKind::Rpc => self == ProtocolKind::Hydrogen,
-            ScenarioKind::Fanout | ScenarioKind::Idle | ScenarioKind::Connect => true,
-            ScenarioKind::Guaranteed => self != ProtocolKind::Raw,
+            ScenarioKind::Fanout | ScenarioKind::Idle | ScenarioKind::Connect => self != ProtocolKind::Signaling,
+            ScenarioKind::Guaranteed => !matches!(self, ProtocolKind::Raw | ProtocolKind::Signaling),
+            ScenarioKind::Signal => self == ProtocolKind::Signaling,
         }
     }
 }
@@ -261,6 +268,7 @@ impl Args {
     pub fn protocol(&self) -> ProtocolKind {
         self.protocol.unwrap_or(match self.scenario {
             ScenarioKind::Echo => ProtocolKind::Raw,
+            ScenarioKind::Signal => ProtocolKind::Signaling,
             ScenarioKind::Rpc
             | ScenarioKind::Fanout
             | ScenarioKind::Guaranteed
@@ -274,7 +282,11 @@ impl Args {
         match self.scenario {
             ScenarioKind::Fanout => 1,
             ScenarioKind::Guaranteed => self.publishers,
-            ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle | ScenarioKind::Connect => 0,
+            ScenarioKind::Echo
+            | ScenarioKind::Rpc
+            | ScenarioKind::Idle
+            | ScenarioKind::Connect
+            | ScenarioKind::Signal => 0,
         }
     }
 

@@ -34,8 +34,8 @@ pub use args::Args;
 use args::ScenarioKind;
 pub use error::BenchError;
 use report::{Outcome, Report, Snapshot};
-use scenario::{Board, Connect, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario};
-use session::{Guarantee, Role};
+use scenario::{Board, Connect, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario, Signal};
+use session::{Guarantee, Role, Rooms};
 use shared::{Phase, Shared};
 use stamp::Payload;
 use stats::Tally;
@@ -153,6 +153,7 @@ impl Run {
                 target: target.clone(),
                 protocol: args.protocol(),
                 guarantee: crew.guarantee(args),
+                rooms: crew.rooms.clone(),
                 masking: args.masking,
                 run: crew.run,
                 plan: crew.plan(args, index),
@@ -245,6 +246,7 @@ struct Crew {
     topics: Arc<[Arc<str>]>,
     board: Arc<Board>,
     progress: Arc<Progress>,
+    rooms: Arc<Rooms>,
 }
 
 impl Crew {
@@ -262,7 +264,14 @@ impl Crew {
         // Differs from run to run on one machine, which is all that is asked of it.
         let run = (std::process::id() ^ clock::now_ns() as u32) as u16;
         let board = Arc::new(Board::new(topics.len()));
-        Crew { run, board, progress: Arc::new(Progress::new(args.publishers)), topics: topics.into() }
+        let pairs = if args.scenario == ScenarioKind::Signal { args.connections / 2 } else { 0 };
+        Crew {
+            run,
+            board,
+            progress: Arc::new(Progress::new(args.publishers)),
+            topics: topics.into(),
+            rooms: Arc::new(Rooms::new(pairs)),
+        }
     }
 
     fn guarantee(&self, args: &Args) -> Option<Guarantee> {
@@ -280,8 +289,21 @@ impl Crew {
             (ScenarioKind::Idle | ScenarioKind::Connect, _) if args.subscribe => {
                 Role::subscriber(self.topics[number % self.topics.len()].clone())
             }
-            (ScenarioKind::Echo | ScenarioKind::Rpc | ScenarioKind::Idle | ScenarioKind::Connect, _) => Role::Client,
+            (
+                ScenarioKind::Echo
+                | ScenarioKind::Rpc
+                | ScenarioKind::Idle
+                | ScenarioKind::Connect
+                | ScenarioKind::Signal,
+                _,
+            ) => Role::Client,
         };
+        if args.scenario == ScenarioKind::Signal {
+            // The peers of a room are in one thread, the owners first.
+            let rooms = (worker..args.total() / 2).step_by(args.threads);
+            let number = |peer| rooms.clone().map(move |room| 2 * room + peer);
+            return number(0).chain(number(1)).map(|number| (number, Role::Client)).rev().collect();
+        }
         (worker..args.total()).step_by(args.threads).map(|number| (number, role(number))).rev().collect()
     }
 
@@ -304,6 +326,7 @@ impl Crew {
             ScenarioKind::Echo | ScenarioKind::Rpc => Box::new(Exchange::new(self.run, args.pipeline, payload)),
             ScenarioKind::Idle => Box::new(Idle::new(self.run, args.ping_rate / args.threads as f64)),
             ScenarioKind::Connect => Box::new(Connect::default()),
+            ScenarioKind::Signal => Box::new(Signal::new(self.run, args.pipeline, payload)),
             ScenarioKind::Fanout => {
                 let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
                 Box::new(Fanout::new(self.run, pace, payload, self.topics.clone(), args.stride(), self.board.clone()))

@@ -100,6 +100,11 @@ impl Payload {
     /// The smallest payload.
     pub const MIN: usize = PREFIX.len() + STAMP_LEN + SUFFIX.len();
 
+    /// What stands between a payload's quotes: the stamp, and what fills it up.
+    pub fn text_of(payload: &[u8]) -> &[u8] {
+        payload.get(PREFIX.len()..payload.len().saturating_sub(SUFFIX.len())).unwrap_or_default()
+    }
+
     /// A payload of `size` bytes, or of [`Payload::MIN`] if that is more.
     pub fn new(size: usize) -> Payload {
         let mut bytes = PREFIX.to_vec();

@@ -43,7 +43,7 @@ impl Target {
         let protocol = args.protocol();
         let (scheme, rest) = args.url.split_once("://").unwrap_or(("", &args.url));
         let wanted: &[&str] = match protocol {
-            ProtocolKind::Hydrogen | ProtocolKind::Raw => &["ws", "wss"],
+            ProtocolKind::Hydrogen | ProtocolKind::Raw | ProtocolKind::Signaling => &["ws", "wss"],
             ProtocolKind::Mqtt => &["ws", "wss", "tcp"],
             ProtocolKind::Nats => &["tcp"],
         };

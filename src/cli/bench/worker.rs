@@ -13,7 +13,7 @@ use super::clock::{self, Timer};
 use super::conn::{Conn, Ended};
 use super::frame::{Masking, Outbox};
 use super::scenario::{Conns, Scenario};
-use super::session::{Ear, Guarantee, Heard, Role, Session};
+use super::session::{Ear, Guarantee, Heard, Role, Rooms, Session};
 use super::shared::{Phase, Shared};
 use super::stats::Tally;
 use super::target::Target;
@@ -42,6 +42,8 @@ pub struct Work {
     pub protocol: ProtocolKind,
     /// What publications and subscriptions ask for, if it is more than the protocol's least.
     pub guarantee: Option<Guarantee>,
+    /// The rooms that its connections open and join.
+    pub rooms: Arc<Rooms>,
     /// How frames are masked.
     pub masking: Masking,
     /// The run's mark in stamps.
@@ -194,6 +196,7 @@ impl Worker {
             self.work.target.transport(),
             &role,
             self.work.guarantee.as_ref(),
+            &self.work.rooms,
             self.work.run,
             number,
         );

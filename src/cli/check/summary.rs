@@ -25,8 +25,10 @@ fn rows(file: Option<&Path>, config: &Config, keys: Option<&[KeyRecord]>, now: W
     };
     let listen: Vec<String> = server.addresses().iter().map(|address| format!("{scheme}://{address}/")).collect();
     let listen = if server.enabled { listen.join(" ") } else { "nowhere (WebSocketServer.Enabled is false)".into() };
-    let dialects = server.protocols.iter().map(String::as_str).chain(server.echo.then_some("echo"));
-    vec![
+    let rooms = &config.signaling;
+    let of_rooms = rooms.protocols.iter().filter(|_| rooms.enabled).map(String::as_str);
+    let dialects = server.protocols.iter().map(String::as_str).chain(server.echo.then_some("echo")).chain(of_rooms);
+    let mut rows = vec![
         ("configuration", file.map_or_else(|| "built-in defaults".into(), |file| file.display().to_string())),
         ("name", config.server_name.clone()),
         ("listens on", listen),
@@ -44,7 +46,12 @@ fn rows(file: Option<&Path>, config: &Config, keys: Option<&[KeyRecord]>, now: W
         ("connections", format!("{} at most", server.max_connections)),
         ("messages", format!("{} bytes at most", server.max_message_size)),
         ("log", config.logging.file.as_ref().map_or_else(|| "standard error".into(), |f| f.display().to_string())),
-    ]
+    ];
+    if rooms.enabled {
+        let credential = if rooms.needs_key { "with a key" } else { "without a key" };
+        rows.push(("rooms", format!("{} at most, {credential}, at {}", rooms.max_rooms, rooms.paths.join(" "))));
+    }
+    rows
 }
 
 fn credentials(config: &Config) -> String {

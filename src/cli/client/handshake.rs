@@ -39,14 +39,9 @@ pub(super) fn upgrade(mut stream: Stream, target: &Target) -> Result<WebSocket<S
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).and_then(|()| stream.flush())?;
-    let (head, rest) = read_head(&mut stream).map_err(|error| match error.kind() {
-        ErrorKind::TimedOut => Broken::lost(format_args!("{target} did not answer the handshake in time")),
-        ErrorKind::UnexpectedEof => Broken::lost(format_args!("{target} hung up during the handshake")),
-        ErrorKind::InvalidData => Broken::for_good(Exit::Lost, format_args!("{target} does not speak HTTP")),
-        _ => error.into(),
-    })?;
+    let (head, rest) = read_head(&mut stream).map_err(|error| no_head(error, target))?;
     if head.status != 101 {
-        return Err(refusal(&head, &read_body(&mut stream, &head, rest), &target.to_string()));
+        return Err(refusal(&head, &read_body(&mut stream, &head, rest, BODY_BYTES), &target.to_string()));
     }
     let not_ours = |why: &str| Broken::for_good(Exit::Lost, format_args!("{target}: {why}"));
     // RFC 6455 4.1: the client fails the connection unless the accept key fits.
@@ -63,20 +58,29 @@ pub(super) fn upgrade(mut stream: Stream, target: &Target) -> Result<WebSocket<S
     Ok(WebSocket::from_partially_read(stream, rest, Role::Client, Some(config)))
 }
 
+pub(super) fn no_head(error: std::io::Error, target: &Target) -> Broken {
+    match error.kind() {
+        ErrorKind::TimedOut => Broken::lost(format_args!("{target} did not answer in time")),
+        ErrorKind::UnexpectedEof => Broken::lost(format_args!("{target} hung up before it answered")),
+        ErrorKind::InvalidData => Broken::for_good(Exit::Lost, format_args!("{target} does not speak HTTP")),
+        _ => error.into(),
+    }
+}
+
 /// Status and header fields of an answer, names in lower case.
-struct Head {
-    status: u16,
+pub(super) struct Head {
+    pub(super) status: u16,
     fields: Vec<(String, String)>,
 }
 
 impl Head {
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Reads up to the head's end; gives what came after it too. The stream keeps the deadline.
-fn read_head(stream: &mut Stream) -> std::io::Result<(Head, Vec<u8>)> {
+pub(super) fn read_head(stream: &mut Stream) -> std::io::Result<(Head, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -104,9 +108,9 @@ fn read_head(stream: &mut Stream) -> std::io::Result<(Head, Vec<u8>)> {
 }
 
 /// As much of the body as comes, until its end, the bound or the deadline.
-fn read_body(stream: &mut Stream, head: &Head, mut body: Vec<u8>) -> Vec<u8> {
+pub(super) fn read_body(stream: &mut Stream, head: &Head, mut body: Vec<u8>, most: usize) -> Vec<u8> {
     let length = head.field("content-length").and_then(|text| text.trim().parse::<usize>().ok());
-    let length = length.unwrap_or(BODY_BYTES).min(BODY_BYTES);
+    let length = length.unwrap_or(most).min(most);
     let mut piece = [0; 4096];
     while body.len() < length {
         match stream.read(&mut piece) {
@@ -119,7 +123,7 @@ fn read_body(stream: &mut Stream, head: &Head, mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-fn refusal(head: &Head, body: &[u8], target: &str) -> Broken {
+pub(super) fn refusal(head: &Head, body: &[u8], target: &str) -> Broken {
     let text = String::from_utf8_lossy(body);
     let error = serde_json::from_str::<Value>(&text).ok().and_then(|mut body| body.get_mut("error").map(Value::take));
     let said = match &error {

@@ -7,6 +7,7 @@
 mod backoff;
 mod broken;
 mod envelope;
+mod fetch;
 mod handshake;
 mod socket;
 mod target;
@@ -20,6 +21,7 @@ use tungstenite::{Message, Utf8Bytes, WebSocket};
 pub use backoff::Backoff;
 pub use broken::{Broken, Retry, printable};
 pub use envelope::{Envelope, Ids};
+pub use fetch::{Fetched, fetch};
 pub use target::{ConnectArgs, Target};
 
 use super::exit::{Exit, Stop};

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::unreadable;
 use crate::base::limits::PAGE_ROWS;
 use crate::cli::client::{Client, ConnectArgs, Target, printable};
+use crate::cli::columns::table;
 use crate::cli::exit::Stop;
 use crate::cli::json;
 use crate::cli::output::{Lines, note};
@@ -172,24 +173,12 @@ impl Output {
 
     fn finish(mut self) -> Result<(), Stop> {
         if !self.is_json {
-            for row in table(&self.rows) {
+            for row in table(HEAD, &self.rows) {
                 self.lines.line(&[&row])?;
             }
         }
         self.lines.flush()
     }
-}
-
-fn table(rows: &[[String; 7]]) -> Vec<String> {
-    let head = HEAD.map(str::to_owned);
-    let all: Vec<&[String; 7]> = std::iter::once(&head).chain(rows).collect();
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 7] = std::array::from_fn(width);
-    let line = |row: &&[String; 7]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  "));
-        cells.collect::<String>().trim_end().to_owned()
-    };
-    all.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -202,7 +191,7 @@ mod tests {
         out.add(r#"{"id":"d-1","topic":"a.b","attempts":[{},{}],"reason":"\u001b[2Jno","new":1}"#).unwrap();
         out.add(r#"{"id":"d-2","topic":"a.b","subscription":"ü","identity":null,"died":"then"}"#).unwrap();
         assert_eq!(
-            table(&out.rows),
+            table(HEAD, &out.rows),
             [
                 "ID   DIED  TOPIC  SUBSCRIPTION  IDENTITY  ATTEMPTS  REASON",
                 "d-1  -     a.b    -             -         2          [2Jno",

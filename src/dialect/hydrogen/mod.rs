@@ -217,7 +217,7 @@ impl Hydrogen {
     pub fn on_notice(&mut self, notice: &Notice, now: Now, out: &mut Outbox<Peer>) {
         match notice {
             Notice::Access(access) => self.on_access(access.clone(), now, out),
-            Notice::Drain => {
+            Notice::Drain(_) => {
                 self.on_drain(now);
                 // The store may be well before this worker hears of it, and be closed in order.
                 self.save_seal(out);

@@ -144,6 +144,7 @@ impl Scene {
             address: format!("{HERE}:1000").parse().unwrap(),
             protocol: None,
             access_version,
+            client_id: None,
             resume: None,
         };
         self.shard.on_open(&opening, self.now, &mut self.out);

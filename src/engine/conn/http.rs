@@ -290,6 +290,7 @@ impl Connection {
             identity: admission.identity,
             address: self.address,
             protocol: admission.protocol,
+            client_id: admission.client_id,
             access_version: cx.access.version,
             resume: admission.resume,
         };

@@ -20,7 +20,7 @@ mod websocket;
 
 pub use cx::{Cx, Gauge};
 pub use deflate::Saved;
-pub use settings::{Origins, Settings};
+pub use settings::{Origins, Settings, SignalingDoor};
 pub use state::{Event, State};
 pub use timers::{TimerKind, Timers};
 

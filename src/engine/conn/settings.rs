@@ -19,6 +19,27 @@ pub enum Origins {
     SameHost,
 }
 
+/// How connections come to signaling.
+#[derive(Clone, Debug, Default)]
+pub struct SignalingDoor {
+    /// Paths of which every handshake is for it.
+    pub paths: Vec<String>,
+    /// Its subprotocol names.
+    pub protocols: Vec<Arc<str>>,
+    /// Whether a credential is required.
+    pub needs_key: bool,
+}
+
+/// What a handshake asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub dialect: DialectId,
+    /// The subprotocol to echo.
+    pub protocol: Option<Arc<str>>,
+    /// The client did not say: the first message may turn out to be signaling.
+    pub is_undecided: bool,
+}
+
 /// Settings of the connections of one reactor. Shared, and swapped whole when they change.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -40,6 +61,8 @@ pub struct Settings {
     pub protocols: Vec<Arc<str>>,
     /// Whether the echo dialect is served.
     pub echo: bool,
+    /// How connections come to signaling; `None` if it is not served.
+    pub signaling: Option<SignalingDoor>,
     /// Whether a credential is required.
     pub auth_required: bool,
     /// Whether `?key=` is looked at.
@@ -67,21 +90,37 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The dialect that goes with the subprotocols offered, and the name to echo; else by path.
-    pub fn choose_dialect(&self, offered: &[String], path: &str) -> Option<(DialectId, Option<Arc<str>>)> {
+    /// The dialect that goes with the subprotocols offered, and the name to echo; else by path. Where
+    /// signaling is served a client may also offer no subprotocol: `is_named` says whether it names
+    /// itself as clients of signaling do.
+    pub(super) fn choose_dialect(&self, offered: &[String], path: &str, is_named: bool) -> Option<Chosen> {
+        let chosen = |dialect, protocol| Some(Chosen { dialect, protocol, is_undecided: false });
         for name in offered {
             if let Some(own) = self.protocols.iter().find(|own| ***own == **name) {
-                return Some((DialectId::Hydrogen, Some(own.clone())));
+                return chosen(DialectId::Hydrogen, Some(own.clone()));
             }
             if self.echo && name == "echo" {
-                return Some((DialectId::Echo, Some("echo".into())));
+                return chosen(DialectId::Echo, Some("echo".into()));
+            }
+            let door = self.signaling.as_ref();
+            if let Some(own) = door.and_then(|door| door.protocols.iter().find(|own| ***own == **name)) {
+                return chosen(DialectId::Signaling, Some(own.clone()));
             }
         }
-        (self.echo && path == "/echo").then_some((DialectId::Echo, None))
+        if self.echo && path == "/echo" {
+            return chosen(DialectId::Echo, None);
+        }
+        let door = self.signaling.as_ref()?;
+        if door.paths.iter().any(|own| own == path) || (offered.is_empty() && is_named) {
+            return chosen(DialectId::Signaling, None);
+        }
+        offered.is_empty().then_some(Chosen { dialect: DialectId::Hydrogen, protocol: None, is_undecided: true })
     }
 
     /// Whether a plain request for this path is told to upgrade.
     pub fn is_endpoint(&self, path: &str) -> bool {
-        path == "/ws" || (self.echo && path == "/echo")
+        path == "/ws"
+            || (self.echo && path == "/echo")
+            || self.signaling.as_ref().is_some_and(|door| door.paths.iter().any(|own| own == path))
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::settings::Origins;
+use super::settings::{Chosen, Origins};
 use super::{Connection, Cx, Settings};
 use crate::base::{DialectId, Metric};
 use crate::engine::auth::{Identity, Permissions};
@@ -33,6 +33,7 @@ pub(super) struct Admission {
     pub dialect: DialectId,
     pub identity: Option<Arc<Identity>>,
     pub protocol: Option<Arc<str>>,
+    pub client_id: Option<Box<str>>,
     pub resume: Option<Box<ResumeClaim>>,
     pub deflate: Option<Agreed>,
 }
@@ -51,15 +52,19 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
     if cx.gauge.draining {
         return Err(Refusal::Draining(RETRY_MS));
     }
-    let (dialect, protocol) = cx.settings.choose_dialect(&upgrade.protocols, &head.path).ok_or(Refusal::NotFound)?;
+    let is_named = head.headers.first(CLIENT_ID).is_some();
+    let chosen = cx.settings.choose_dialect(&upgrade.protocols, &head.path, is_named).ok_or(Refusal::NotFound)?;
     check_origin(&upgrade, head, cx.settings)?;
     if cx.gauge.websockets + cx.gauge.elsewhere >= cx.settings.connections_max {
         return Err(Refusal::ServerFull(RETRY_MS));
     }
+    let shown = presented(head, Some(&upgrade), cx.settings.query_key);
+    let dialect = dialect_of(&chosen, &shown, cx.settings);
     let identity = match dialect {
         // An echo holds no state and reveals nothing: it asks for no credential.
         DialectId::Echo => Some(Arc::new(anonymous())),
-        DialectId::Hydrogen => websocket_identity(head, &upgrade, address, cx)?,
+        DialectId::Signaling => Some(signaling_identity(shown, address, cx)?),
+        DialectId::Hydrogen => websocket_identity(shown, address, cx)?,
     };
     if let Some(identity) = &identity {
         if !identity.permissions.may_connect() {
@@ -69,9 +74,29 @@ pub(super) fn judge(head: &Head, address: SocketAddr, cx: &mut Cx<'_>) -> Result
     }
     let deflate = cx.settings.deflate.as_ref().and_then(|settings| deflate::choose(settings, &upgrade.extensions));
     let mut answer = Vec::with_capacity(192);
+    let protocol = chosen.protocol;
     write_switching(&upgrade, protocol.as_deref(), deflate.map(|agreed| agreed.to_string()).as_deref(), &mut answer);
     let resume = resume_claim(head, cx.settings.query_key).map(Box::new);
-    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol, resume, deflate })))
+    let client_id = client_id(head);
+    Ok(Verdict::WebSocket(Box::new(Admission { answer, dialect, identity, protocol, client_id, resume, deflate })))
+}
+
+/// The field in which clients of signaling name themselves.
+const CLIENT_ID: &str = "x-client-id";
+/// Bytes of such a name.
+const CLIENT_ID_BYTES: usize = 128;
+
+fn client_id(head: &Head) -> Option<Box<str>> {
+    let name = head.headers.once(CLIENT_ID).ok().flatten().filter(|name| name.len() <= CLIENT_ID_BYTES)?;
+    std::str::from_utf8(name).ok().map(Into::into)
+}
+
+/// Whoever did not say what it speaks, and would not be let in as a client of hydrogen-protocol, can
+/// only mean signaling.
+fn dialect_of(chosen: &Chosen, shown: &Presented, settings: &Settings) -> DialectId {
+    let is_refused = matches!(shown, Presented::None) && settings.auth_required && !settings.in_band_auth;
+    let takes_anyone = settings.signaling.as_ref().is_some_and(|door| !door.needs_key);
+    if chosen.is_undecided && is_refused && takes_anyone { DialectId::Signaling } else { chosen.dialect }
 }
 
 fn everything_but_admin() -> Permissions {
@@ -98,13 +123,22 @@ fn anonymous() -> Identity {
     Identity::outside(Identity::ANONYMOUS_NAME, everything_but_admin(), None)
 }
 
+/// Signaling may do without a credential, but not with a wrong one.
+fn signaling_identity(shown: Presented, address: SocketAddr, cx: &mut Cx<'_>) -> Result<Arc<Identity>, Refusal> {
+    let needs_key = cx.settings.signaling.as_ref().is_some_and(|door| door.needs_key);
+    match shown {
+        Presented::None if !needs_key => Ok(Arc::new(anonymous())),
+        shown @ (Presented::None | Presented::Key(_) | Presented::Bearer(_) | Presented::Unreadable) => {
+            authenticate(shown, address, cx)
+        }
+    }
+}
+
 fn websocket_identity(
-    head: &Head,
-    upgrade: &Upgrade,
+    shown: Presented,
     address: SocketAddr,
     cx: &mut Cx<'_>,
 ) -> Result<Option<Arc<Identity>>, Refusal> {
-    let shown = presented(head, Some(upgrade), cx.settings.query_key);
     if let Presented::None = shown {
         if !cx.settings.auth_required {
             return Ok(Some(Arc::new(anonymous())));

@@ -259,11 +259,21 @@ impl Connection {
     }
 
     /// A response or notice from the worker.
-    pub fn on_send(&mut self, frame: Bytes, cx: &mut Cx<'_>) {
-        if self.is_websocket() && self.ending.is_none() {
-            let frame = self.form_of_response(frame, cx);
-            self.push_control(frame, cx);
+    pub fn on_send(&mut self, frame: Bytes, is_answer: bool, cx: &mut Cx<'_>) {
+        if !self.is_websocket() || self.ending.is_some() {
+            return;
         }
+        let frame = self.form_of_response(frame, cx);
+        if is_answer || !self.has_talkative_peers() {
+            self.push_control(frame, cx);
+        } else if !self.outbound.push_notice(frame, &cx.outbound_limits()) {
+            self.close(Reason::SlowConsumer, "slow consumer: the outbound limit is reached", cx);
+        }
+    }
+
+    /// Whether others decide how much it is sent beside answers and events.
+    pub fn has_talkative_peers(&self) -> bool {
+        self.dialect() == Some(DialectId::Signaling)
     }
 
     /// RFC 6455 7.1.7: the connection is failed. What was right before is still answered; what
@@ -334,6 +344,15 @@ impl Connection {
         self.enter(event, cx);
         if self.state == State::Closing {
             self.enter(event, cx);
+        }
+    }
+
+    /// What it speaks has turned out.
+    pub fn on_dialect(&mut self, dialect: DialectId, cx: &mut Cx<'_>) {
+        if let Phase::WebSocket(phase) = &mut self.phase {
+            let before = std::mem::replace(&mut phase.dialect, dialect);
+            cx.counters.inc(Metric::DIALECT_CLOSED.at(before as usize));
+            cx.counters.inc(Metric::DIALECT_OPENED.at(dialect as usize));
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Endpoint {
     is_mixed: bool,
     /// The counters of the other reactors: the connection limit is for all together.
     neighbours: Vec<Arc<Counters>>,
+    /// Workers that have told their signaling connections that the server stops.
+    farewells: Vec<bool>,
 }
 
 /// Whether all orders were taken.
@@ -119,6 +121,7 @@ impl Endpoint {
             held_order: None,
             is_mixed: false,
             neighbours: Vec::new(),
+            farewells: vec![false; workers],
         }
     }
 
@@ -183,12 +186,18 @@ impl Endpoint {
             if self.hand_out(now) == Taken::Pressed {
                 return Taken::Pressed;
             }
-            let Some(order) = self.held_order.take().or_else(|| orders.next()) else { return Taken::All };
+            let held = self.held_order.take();
+            let may_stop = held.is_none();
+            let Some(order) = held.or_else(|| orders.next()) else { return Taken::All };
             // What begins or ends a connection comes behind the events before it.
             let may_overtake = matches!(order, Order::Broadcast { .. } | Order::Send { .. } | Order::Settle { .. });
             if !may_overtake && self.spill() {
                 self.held_order = Some(order);
                 continue;
+            }
+            if may_stop && self.is_pressed_by(&order) {
+                self.held_order = Some(order);
+                return Taken::Pressed;
             }
             match order {
                 Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
@@ -197,7 +206,7 @@ impl Endpoint {
                         cx.counters.record_ns(Metric::COMMAND_NS, cx.now.mono.since(received_at).as_nanos() as u64);
                     }
                     conn.on_settled(settles);
-                    conn.on_send(frame, cx);
+                    conn.on_send(frame, settles > 0, cx);
                     conn.on_resume(cx);
                 }),
                 Order::Settle { conn, count } => self.with(conn, now, |conn, cx| {
@@ -209,12 +218,21 @@ impl Endpoint {
                     self.on_broadcast(event, targets);
                 }
                 Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
+                Order::Dialect { conn, dialect } => self.with(conn, now, |conn, cx| conn.on_dialect(dialect, cx)),
+                Order::Farewell { worker } => self.on_farewell(worker, now),
                 Order::Close { conn, reason, text } => {
                     self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
                 }
                 Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
             }
         }
+    }
+
+    /// Whether it is a notice for a connection that is to be written to first.
+    fn is_pressed_by(&self, order: &Order) -> bool {
+        let Order::Send { conn, frame, settles: 0, .. } = order else { return false };
+        let limits = &self.around.settings.outbound;
+        self.table.get(*conn).is_some_and(|conn| conn.has_talkative_peers() && conn.is_pressed(frame.len(), limits))
     }
 
     /// How many connections the other reactors have: looked at when sockets come, not for each message.
@@ -236,8 +254,33 @@ impl Endpoint {
     pub fn on_drain(&mut self, now: Now) {
         self.around.gauge.draining = true;
         for id in self.table.ids() {
-            self.with(id, now, |conn, cx| conn.on_drain(cx));
+            // Signaling tells its connections in its own words; these are closed behind them.
+            if !self.awaits_farewell(id) {
+                self.with(id, now, |conn, cx| conn.on_drain(cx));
+            }
         }
+    }
+
+    /// A worker has told its signaling connections that the server stops. It may hear of the stop
+    /// before this reactor does.
+    fn on_farewell(&mut self, worker: WorkerId, now: Now) {
+        let waiting: Vec<ConnId> = self.table.ids().into_iter().filter(|id| self.awaits_farewell(*id)).collect();
+        if let Some(is_said) = self.farewells.get_mut(usize::from(worker.0)) {
+            *is_said = true;
+        }
+        if self.around.gauge.draining {
+            for id in waiting {
+                if !self.awaits_farewell(id) {
+                    self.with(id, now, |conn, cx| conn.on_drain(cx));
+                }
+            }
+        }
+    }
+
+    fn awaits_farewell(&self, id: ConnId) -> bool {
+        let is_signaling = self.table.get(id).and_then(Connection::dialect) == Some(DialectId::Signaling);
+        let worker = usize::from(worker_of(id, self.farewells.len()).0);
+        is_signaling && self.farewells.get(worker) == Some(&false)
     }
 
     /// The server stops now: whoever is left is cut off.

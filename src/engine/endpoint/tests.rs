@@ -14,5 +14,6 @@ mod peer;
 mod plain;
 mod random;
 mod scene;
+mod signaling;
 mod sizes;
 mod steps;

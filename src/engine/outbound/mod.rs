@@ -191,6 +191,18 @@ impl Outbound {
         true
     }
 
+    /// Queues what nobody asked for among the answers, where it keeps its place in their order.
+    /// Nobody is held back by it as who asks is by answers: it has the limits of events. Returns
+    /// false if there is no room.
+    #[must_use]
+    pub fn push_notice(&mut self, frame: Bytes, limits: &OutboundLimits) -> bool {
+        let (bytes, frames) = (self.control_bytes(), self.control_frames());
+        if !self.ended && frames > 0 && (bytes + frame.len() > limits.bytes_max || frames >= limits.frames_max) {
+            return false;
+        }
+        self.push_control(frame, usize::MAX)
+    }
+
     /// Queues the frame after which nothing leaves, behind all that waits and whatever the limit.
     /// What is pushed after it is ignored.
     pub fn push_last(&mut self, frame: Bytes) {

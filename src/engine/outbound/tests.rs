@@ -110,6 +110,21 @@ fn conflation_keeps_the_newest_of_each_topic_only_while_slow() {
 }
 
 #[test]
+fn notices_keep_their_place_among_answers_and_have_the_limits_of_events() {
+    let limits = OutboundLimits { bytes_max: 20, frames_max: 4 };
+    let mut out = Outbound::default();
+    for text in ["<a>", "<notice>"] {
+        assert!(out.push_notice(Bytes::from_static(text.as_bytes()), &limits));
+        assert!(out.push_control(Bytes::from_static(b"<b>"), 100));
+    }
+    assert!(!out.push_notice(Bytes::from_static(b"<c>"), &limits), "frames");
+    assert_eq!(write(&mut out, 100), "<a><b><notice><b>");
+    assert!(out.push_notice(Bytes::from_static(b"<larger than the whole limit>"), &limits));
+    assert!(!out.push_notice(Bytes::from_static(b"<c>"), &limits), "bytes");
+    assert!(out.push_control(Bytes::from_static(b"<b>"), 100));
+}
+
+#[test]
 fn responses_take_no_room_from_events_nor_events_from_responses() {
     let limits = OutboundLimits { bytes_max: 6, frames_max: 3 };
     let mut out = Outbound::default();

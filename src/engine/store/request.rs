@@ -225,11 +225,13 @@ pub enum Table {
     Retained = 5,
     /// Blocked identities and addresses.
     Blocks = 6,
+    /// Rooms of signaling, with their members.
+    Rooms = 7,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Table; 7] = [
+    pub const ALL: [Table; 8] = [
         Table::Meta,
         Table::Subscriptions,
         Table::Cursors,
@@ -237,6 +239,7 @@ impl Table {
         Table::DeadLetters,
         Table::Retained,
         Table::Blocks,
+        Table::Rooms,
     ];
 
     /// The name, in reports of damage and in the output of checks.
@@ -249,6 +252,7 @@ impl Table {
             Table::DeadLetters => "dead_letters",
             Table::Retained => "retained",
             Table::Blocks => "blocks",
+            Table::Rooms => "rooms",
         }
     }
 }

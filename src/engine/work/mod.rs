@@ -111,6 +111,9 @@ pub struct Opening {
     pub address: SocketAddr,
     /// The subprotocol that was chosen.
     pub protocol: Option<Arc<str>>,
+    /// The key that it names in `X-Client-ID`, if that has 128 bytes at most: of signaling alone, and it proves
+    /// nothing.
+    pub client_id: Option<Box<str>>,
     /// The access snapshot that it was judged by.
     pub access_version: u64,
     /// The session that it wants back.
@@ -166,6 +169,19 @@ pub enum Order {
         /// Whose.
         conn: ConnId,
     },
+    /// What it speaks has turned out: messages from now on are for this dialect.
+    Dialect {
+        /// Who.
+        conn: ConnId,
+        /// What.
+        dialect: DialectId,
+    },
+    /// The signaling connections of this worker were told that the server stops: they close as all
+    /// others do.
+    Farewell {
+        /// Whose worker.
+        worker: WorkerId,
+    },
     /// Answer the plain HTTP request that the connection waits with.
     Answer {
         /// Whom.
@@ -176,7 +192,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The connection it is for; `None` for a broadcast.
+    /// The connection it is for; `None` if it is for many.
     pub fn conn(&self) -> Option<ConnId> {
         match self {
             Order::Ready { conn }
@@ -184,8 +200,9 @@ impl Order {
             | Order::Settle { conn, .. }
             | Order::Close { conn, .. }
             | Order::CredentialRefused { conn }
+            | Order::Dialect { conn, .. }
             | Order::Answer { conn, .. } => Some(*conn),
-            Order::Broadcast { .. } => None,
+            Order::Broadcast { .. } | Order::Farewell { .. } => None,
         }
     }
 }
@@ -227,7 +244,17 @@ pub enum Notice {
     /// Keys, permissions or blocks changed.
     Access(Arc<Access>),
     /// The server is stopping: no new work.
-    Drain,
+    Drain(StopCause),
+}
+
+/// Who stops a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StopCause {
+    /// A program, as a service manager does: SIGTERM.
+    #[default]
+    Asked,
+    /// Somebody at the terminal: SIGINT.
+    Interrupted,
 }
 
 /// What a shard asks of those who hold what is common to all: the access snapshot.

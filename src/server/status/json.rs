@@ -11,7 +11,7 @@ use crate::dialect::hydrogen::SubscriptionFigures;
 pub(super) fn status(view: &View<'_>) -> Value {
     let figures = &view.figures;
     let process = &view.process;
-    json!({
+    let mut status = json!({
         "server": {
             "name": view.about.server_name,
             "version": view.about.server_version,
@@ -90,7 +90,11 @@ pub(super) fn status(view: &View<'_>) -> Value {
             "guaranteed_publish": histogram(figures.histogram(Metric::PUBLISH_NS)),
             "sync": histogram(figures.histogram(Metric::SYNC_NS)),
         },
-    })
+    });
+    if view.serves_rooms {
+        status["signaling"] = super::rooms::figures(view);
+    }
+    status
 }
 
 /// The durable subscriptions with most events in flight.

@@ -3,6 +3,7 @@
 
 mod json;
 mod older;
+pub(super) mod rooms;
 mod text;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::delivery::Board;
+use super::signaling::RoomSums;
 use crate::base::counters::Registry;
 use crate::base::{Figures, Now};
 use crate::dialect::hydrogen::DeliveryFigures;
@@ -20,6 +22,7 @@ use crate::engine::store::StoreFault;
 use crate::sys::mailbox::QueueAges;
 use crate::sys::process::{ProcessMeter, SystemMeter};
 use crate::sys::store::gauges::{StoreFigures, StoreGauges};
+use rooms::RoomStatus;
 
 /// What the figures are read from. Shared by the service threads.
 pub struct StatusSource {
@@ -33,6 +36,8 @@ pub struct StatusSource {
     queues: Vec<Arc<QueueAges>>,
     board: Arc<Board>,
     store: Arc<StoreGauges>,
+    /// Where signaling is served.
+    rooms: Option<RoomStatus>,
     about: About,
 }
 
@@ -55,12 +60,14 @@ pub struct About {
 
 impl StatusSource {
     /// Figures of these threads, with `lost` answers and events that found no room, of a server that started now.
-    pub fn new(
+    #[allow(clippy::too_many_arguments, reason = "it only gives names to what start() has at hand")]
+    pub(super) fn new(
         registry: Registry,
         queues: Vec<Arc<QueueAges>>,
         lost: Arc<AtomicU64>,
         access: Arc<Access>,
         (board, store): (Arc<Board>, Arc<StoreGauges>),
+        rooms: Option<RoomStatus>,
         about: About,
         started: Now,
     ) -> StatusSource {
@@ -75,6 +82,7 @@ impl StatusSource {
             queues,
             board,
             store,
+            rooms,
             about,
         }
     }
@@ -122,6 +130,16 @@ impl StatusSource {
         text::metrics(&self.view(now))
     }
 
+    /// The rooms, where signaling is served.
+    pub(super) fn rooms(&self) -> Option<&RoomStatus> {
+        self.rooms.as_ref()
+    }
+
+    /// What GoVPN's server answers at `/stats`, where signaling is served.
+    pub(super) fn room_stats(&self, now: Now) -> Option<serde_json::Value> {
+        self.rooms.as_ref().map(|rooms| rooms::stats(&self.view(now), rooms))
+    }
+
     fn view(&self, now: Now) -> View<'_> {
         View {
             figures: self.registry.figures(),
@@ -134,6 +152,8 @@ impl StatusSource {
             lost: self.lost.load(Ordering::Relaxed),
             delivery: self.board.read(),
             store: self.store.figures(),
+            serves_rooms: self.rooms.is_some(),
+            rooms: self.rooms.as_ref().map(|rooms| rooms.board().sums()).unwrap_or_default(),
             queue_depth: self.queues.iter().map(|queue| queue.depth()).sum(),
             queue_oldest: self.queues.iter().map(|queue| queue.oldest(now.mono)).max().unwrap_or_default(),
         }
@@ -152,6 +172,8 @@ struct View<'a> {
     lost: u64,
     delivery: Vec<DeliveryFigures>,
     store: StoreFigures,
+    serves_rooms: bool,
+    rooms: RoomSums,
     queue_depth: u64,
     queue_oldest: std::time::Duration,
 }

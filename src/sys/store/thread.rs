@@ -2,7 +2,7 @@
 //!
 //! Owns the queue of requests and the order in which they are done; the writer owns groups and
 //! terms. While one group is synced the next gathers in the queue, so there is no waiting for
-//! company, but for groups that nobody waits to see synced: those linger for up to [`LINGER`].
+//! company, but for groups that nobody waits to see synced: those linger for up to `LINGER`.
 //!
 //! ```text
 //!   take in what waits -> linger, if nobody waits for a sync -> commit one group -> tell -> again

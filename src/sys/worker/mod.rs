@@ -1,6 +1,6 @@
 //! The worker thread: a loop around a pure [`Shard`].
 //!
-//! Owns the thread, its sleep and its end. What a turn does is [`Core`]'s. While effects cannot be
+//! Owns the thread, its sleep and its end. What a turn does is `Core`'s. While effects cannot be
 //! handed on, no more batches are taken, so that a slow reactor pushes back on those who send.
 
 mod lend;

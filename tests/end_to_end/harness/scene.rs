@@ -192,7 +192,7 @@ impl Scene {
         {
             self.settles(pointer, 0);
         }
-        for dialect in ["hydrogen", "echo"] {
+        for dialect in ["hydrogen", "echo", "signaling"] {
             self.settles(&format!("/connections/by_dialect/{dialect}"), 0);
         }
         let status = self.server().status();

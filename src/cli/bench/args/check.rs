@@ -56,6 +56,9 @@ impl Args {
                 return usage(format!("{name} is out of range"));
             }
         }
+        if scenario == ScenarioKind::Signal && !self.connections.is_multiple_of(2) {
+            return usage("--connections must be even: two peers share a room".into());
+        }
         if self.topics > 1 && protocol == ProtocolKind::Raw {
             return usage("raw has no topics".into());
         }

@@ -6,6 +6,7 @@ mod hydrogen;
 mod jetstream;
 mod mqtt;
 mod nats;
+mod signaling;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::stamp::{Stamp, StampFinder};
 pub use hydrogen::Hydrogen;
 pub use mqtt::Mqtt;
 pub use nats::Nats;
+pub use signaling::{Rooms, Signaling};
 
 /// Why a connection cannot go on.
 pub type Fault = Cow<'static, str>;
@@ -121,6 +123,8 @@ pub enum Session {
     Mqtt(Mqtt),
     /// NATS.
     Nats(Nats),
+    /// Signaling.
+    Signaling(Signaling),
 }
 
 impl Session {
@@ -130,6 +134,7 @@ impl Session {
         transport: Transport,
         role: &Role,
         guarantee: Option<&Guarantee>,
+        rooms: &Arc<Rooms>,
         run: u16,
         number: usize,
     ) -> Session {
@@ -138,6 +143,7 @@ impl Session {
             ProtocolKind::Hydrogen => Session::Hydrogen(Hydrogen::new(role, guarantee)),
             ProtocolKind::Mqtt => Session::Mqtt(Mqtt::new(transport, role, guarantee.is_some(), run, number)),
             ProtocolKind::Nats => Session::Nats(Nats::new(role, guarantee, run, number)),
+            ProtocolKind::Signaling => Session::Signaling(Signaling::new(rooms.clone(), run, number)),
         }
     }
 
@@ -147,6 +153,7 @@ impl Session {
             ProtocolKind::Raw | ProtocolKind::Nats => None,
             ProtocolKind::Hydrogen => Some(hydrogen::SUBPROTOCOL),
             ProtocolKind::Mqtt => Some("mqtt"),
+            ProtocolKind::Signaling => Some(signaling::SUBPROTOCOL),
         }
     }
 
@@ -157,6 +164,7 @@ impl Session {
             Session::Hydrogen(session) => session.open(out, ear),
             Session::Mqtt(session) => session.open(out),
             Session::Nats(session) => session.open(out),
+            Session::Signaling(session) => session.open(out),
         }
     }
 
@@ -167,6 +175,7 @@ impl Session {
             Session::Hydrogen(session) => session.publish(topic, payload, stamp, out),
             Session::Mqtt(session) => session.publish(topic, payload, stamp, out),
             Session::Nats(session) => session.publish(topic, payload, stamp, out),
+            Session::Signaling(session) => session.signal(payload, out),
         }
     }
 
@@ -175,14 +184,16 @@ impl Session {
     pub fn request(&mut self, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
         match self {
             Session::Hydrogen(_) => hydrogen::ping(payload, stamp, out),
-            Session::Raw | Session::Mqtt(_) | Session::Nats(_) => self.publish("", payload, stamp, out),
+            Session::Raw | Session::Mqtt(_) | Session::Nats(_) | Session::Signaling(_) => {
+                self.publish("", payload, stamp, out);
+            }
         }
     }
 
     /// Sends something that is answered with [`Heard::Pong`].
     pub fn probe(&mut self, stamp: Stamp, out: &mut Outbox) {
         match self {
-            Session::Raw | Session::Hydrogen(_) => out.frame(frame::PING, &[&stamp.write()]),
+            Session::Raw | Session::Hydrogen(_) | Session::Signaling(_) => out.frame(frame::PING, &[&stamp.write()]),
             Session::Mqtt(session) => session.probe(stamp, out),
             Session::Nats(_) => out.raw(&[b"PING\r\n"]),
         }
@@ -194,6 +205,7 @@ impl Session {
             Session::Raw => ear.message(message),
             Session::Hydrogen(session) => session.on_message(message, out, ear),
             Session::Mqtt(session) => session.on_message(message, out, ear)?,
+            Session::Signaling(session) => session.on_message(message, out, ear),
             // Without frames everything goes to `on_stream`.
             Session::Nats(_) => return Err("NATS over WebSocket is not spoken here".into()),
         }
@@ -204,7 +216,7 @@ impl Session {
     pub fn after_read(&mut self, out: &mut Outbox) {
         match self {
             Session::Hydrogen(session) => session.after_read(out),
-            Session::Raw | Session::Mqtt(_) | Session::Nats(_) => {}
+            Session::Raw | Session::Mqtt(_) | Session::Nats(_) | Session::Signaling(_) => {}
         }
     }
 
@@ -217,7 +229,7 @@ impl Session {
                 ear.bytes += used as u64;
                 Ok(used)
             }
-            Session::Raw | Session::Hydrogen(_) => Err("this protocol needs ws://".into()),
+            Session::Raw | Session::Hydrogen(_) | Session::Signaling(_) => Err("this protocol needs ws://".into()),
         }
     }
 }

@@ -37,6 +37,7 @@ pub fn settings() -> Settings {
         workers: 2,
         protocols: vec!["hydrogen-protocol".into(), "hydrogen".into()],
         echo: true,
+        signaling: None,
         auth_required: true,
         query_key: true,
         in_band_auth: false,

@@ -1,0 +1,71 @@
+//! What goes on inside of a room besides signals: presence, lost connections, and relayed data.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Signaling;
+use super::meter::Rate;
+use super::peer::{Caller, Say};
+use super::wire::{Notice, Refusal, Reply};
+use crate::base::{ConnId, Metric, Now, WorkerId};
+
+/// In which a relay's quota comes back.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+impl Signaling {
+    pub(super) fn on_presence(&mut self, id: &str, caller: Caller) {
+        let Some(room) = self.rooms.get(id) else { return };
+        let reply = match room.live(caller.conn) {
+            Some(_) => Reply::Present { room: id.into(), peers: room.present() },
+            None => Reply::Refused(Refusal::NotInThis),
+        };
+        self.fx.answer(caller, reply);
+    }
+
+    pub(super) fn on_away(&mut self, id: &str, conn: ConnId) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let others = room.others(conn);
+        let Some(live) = room.live_mut(conn) else { return };
+        live.is_away = true;
+        let notice = Notice::Away { room: id.into(), key: live.key.as_ref().into(), peer: live.peer };
+        self.fx.tell(&others, notice);
+    }
+
+    pub(super) fn on_rebind(&mut self, id: &str, from: ConnId, to: ConnId, address: SocketAddr, back: WorkerId) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let (others, name) = (room.others(from), room.record.name.clone());
+        let bound = room.live_mut(from).map(|live| {
+            (live.conn, live.address, live.is_away) = (to, address, false);
+            Notice::Back { room: id.into(), key: live.key.as_ref().into(), peer: live.peer }
+        });
+        let name = bound.is_some().then_some(name);
+        if let Some(notice) = bound {
+            self.fx.tell(&others, notice);
+        }
+        self.fx.say(back, Say::Rebound { from, room: id.into(), name });
+    }
+
+    pub(super) fn on_relay(&mut self, id: &str, caller: Caller, target: &str, data: Box<str>, now: Now) {
+        let quota = self.settings.relay.room_bytes.map(|bytes| Rate { burst: bytes as u64, period: MINUTE });
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        if room.live(caller.conn).is_none() {
+            return self.fx.refuse(caller, Refusal::NotInThis);
+        }
+        let to: Vec<ConnId> = match target {
+            "" => room.others(caller.conn),
+            target => room.find(target, caller.conn).map(|live| live.conn).into_iter().collect(),
+        };
+        if to.is_empty() && !target.is_empty() {
+            return self.fx.refuse(caller, Refusal::NoTarget);
+        }
+        if quota.is_none_or(|quota| !room.relayed.take(data.len() as u64, quota, now.mono)) {
+            self.counters.inc(Metric::SIGNALING_RELAY_REFUSED);
+            return self.fx.refuse(caller, Refusal::RelayQuota);
+        }
+        self.counters.add(Metric::SIGNALING_RELAYED, to.len() as u64);
+        self.counters.add(Metric::SIGNALING_RELAYED_BYTES, (to.len() * data.len()) as u64);
+        let (key, peer) = (caller.key.as_ref().into(), caller.peer);
+        self.fx.tell(&to, Notice::Relay { room: id.into(), key, peer, data });
+        self.fx.answer(caller, Reply::Nothing);
+    }
+}

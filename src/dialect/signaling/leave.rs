@@ -1,0 +1,71 @@
+//! Who goes: for a while, for good, or since its connection is over.
+
+use super::Signaling;
+use super::peer::Caller;
+use super::room::{Change, Then};
+use super::wire::{Notice, Refusal, Reply};
+use crate::base::{ConnId, Now};
+
+impl Signaling {
+    pub(super) fn on_disconnect(&mut self, id: &str, caller: Caller, now: Now) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let Some(gone) = room.take_live(caller.conn) else { return self.fx.refuse(caller, Refusal::NotInThis) };
+        let (others, is_owner) = (room.all(), gone.key == room.record.owner);
+        self.fx.answer(caller, Reply::Disconnected { room: id.into() });
+        self.fx.tell(&others, Notice::Disconnected { room: id.into(), key: gone.key.as_ref().into(), peer: gone.peer });
+        if is_owner {
+            self.mark_active(id, now);
+        }
+    }
+
+    pub(super) fn on_leave(&mut self, id: &str, caller: Box<Caller>) {
+        let Some(room) = self.rooms.get(id) else { return };
+        if room.needs_proof(&caller.key, self.settings.proof) && !caller.is_proved {
+            return self.fx.refuse(*caller, Refusal::ProofRequired);
+        }
+        if caller.key == room.record.owner {
+            return self.begin(id, Change::Delete { caller: Some(caller) });
+        }
+        if room.record.member(&caller.key).is_none() {
+            return self.fx.answer(*caller, Reply::Left { room: id.into() });
+        }
+        let mut record = room.record.clone();
+        record.members.retain(|member| member.key != caller.key);
+        self.begin(id, Change::Put { record, then: Then::Leave { caller } });
+    }
+
+    pub(super) fn on_left(&mut self, id: &str, caller: Caller) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let (key, asker) = (caller.key.clone(), caller.conn);
+        let gone = room.take_key(&key);
+        let others = room.all();
+        self.fx.answer(caller, Reply::Left { room: id.into() });
+        for live in &gone {
+            if live.conn != asker {
+                self.fx.tell(&[live.conn], Notice::PutOut { room: id.into() });
+            }
+        }
+        self.tell_left(id, &key, gone.iter().map(|live| live.peer).collect(), &others, false);
+    }
+
+    /// Others are told of each connection that went, or of a member that had none.
+    pub(super) fn tell_left(&mut self, id: &str, key: &str, peers: Vec<u64>, others: &[ConnId], lost: bool) {
+        let left = |peer| Notice::Left { room: id.into(), key: key.into(), peer, lost };
+        if peers.is_empty() {
+            self.fx.tell(others, left(None));
+        }
+        for peer in peers {
+            self.fx.tell(others, left(Some(peer)));
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, id: &str, conn: ConnId, now: Now) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let Some(gone) = room.take_live(conn) else { return };
+        let (others, is_owner) = (room.all(), gone.key == room.record.owner);
+        self.tell_left(id, &gone.key, vec![gone.peer], &others, true);
+        if is_owner {
+            self.mark_active(id, now);
+        }
+    }
+}

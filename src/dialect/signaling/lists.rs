@@ -1,0 +1,192 @@
+//! Answers that all workers have a part in: a member's rooms, and its new name in them.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Signaling;
+use super::conn::Busy;
+use super::limits::{GATHER_WAIT, MEMBERS_LISTED, ROOMS_LISTED};
+use super::peer::{Ask, Meta, Part, Say};
+use super::timers::Timer;
+use super::wire::{Era, Message, Refusal, Row, rooms};
+use crate::base::{ConnId, Mono, Now, WorkerId};
+
+/// An answer that is being collected.
+#[derive(Debug)]
+pub(super) struct Gather {
+    conn: ConnId,
+    what: What,
+    waits: usize,
+    is_failed: bool,
+    rows: Vec<Row>,
+    until: Mono,
+}
+
+#[derive(Debug)]
+enum What {
+    /// The rooms of who has just come; nobody asked.
+    Push,
+    /// The rooms of who asks.
+    Rooms(Meta, Arc<str>),
+    /// A new name.
+    Name(Meta, Arc<str>, Box<str>),
+}
+
+impl Signaling {
+    pub(super) fn push_rooms(&mut self, conn: ConnId, key: Arc<str>, is_proved: bool, now: Now) {
+        let ask = self.gather(conn, What::Push, now);
+        self.ask_all(|| Say::RoomsOf { ask, key: key.clone(), is_proved });
+    }
+
+    pub(super) fn ask_rooms(&mut self, conn: ConnId, key: &str, meta: Meta, now: Now) {
+        let Some((key, is_proved)) = self.stated(conn, key, &meta, Refusal::KeyRequired) else { return };
+        let ask = self.gather(conn, What::Rooms(meta, key.clone()), now);
+        self.ask_all(|| Say::RoomsOf { ask, key: key.clone(), is_proved });
+    }
+
+    pub(super) fn ask_names(&mut self, conn: ConnId, key: &str, name: Box<str>, meta: Meta, now: Now) {
+        let Some((key, is_proved)) = self.stated(conn, key, &meta, Refusal::InfoKeyRequired) else { return };
+        if name.is_empty() {
+            return self.refuse(conn, &meta, &Refusal::InfoNameRequired);
+        }
+        let ask = self.gather(conn, What::Name(meta, key.clone(), name.clone()), now);
+        self.ask_all(|| Say::Name { ask, key: key.clone(), name: name.clone(), is_proved });
+    }
+
+    /// The key in whose name it is asked, if the connection may state it.
+    fn stated(&mut self, conn: ConnId, key: &str, meta: &Meta, missing: Refusal) -> Option<(Arc<str>, bool)> {
+        let connection = self.conns.get(&conn)?;
+        let checked = if key.is_empty() { Err(missing) } else { connection.may_state(key) };
+        match checked {
+            Ok(()) => Some((key.into(), connection.is_proved)),
+            Err(refusal) => {
+                self.refuse(conn, meta, &refusal);
+                None
+            }
+        }
+    }
+
+    fn gather(&mut self, conn: ConnId, what: What, now: Now) -> u64 {
+        if !matches!(what, What::Push)
+            && let Some(connection) = self.conns.get_mut(&conn)
+        {
+            connection.busy = Some(Busy::Gather);
+        }
+        self.asks += 1;
+        let until = now.mono.after(GATHER_WAIT);
+        self.timers.set(until, Timer::Gather(self.asks));
+        let gather = Gather { conn, what, waits: self.fx.workers, is_failed: false, rows: Vec::new(), until };
+        self.gathers.insert(self.asks, gather);
+        self.asks
+    }
+
+    fn ask_all(&mut self, say: impl Fn() -> Say) {
+        for worker in 0..self.fx.workers as u16 {
+            self.fx.say(WorkerId(worker), say());
+        }
+    }
+
+    pub(super) fn on_rooms_of(&mut self, from: WorkerId, ask: u64, key: &str, is_proved: bool) {
+        let mut members = 0;
+        let mut rows = Vec::new();
+        for room in self.rooms.of_member(key) {
+            let Some(member) = room.record.member(key) else { continue };
+            if rows.len() == ROOMS_LISTED || !room.is_made() || room.needs_proof(key, self.settings.proof) && !is_proved
+            {
+                continue;
+            }
+            let people = room.people(MEMBERS_LISTED - members);
+            members += people.len();
+            rows.push(Row {
+                room: room.record.id.clone(),
+                name: room.record.name.clone(),
+                owner: room.record.owner.as_ref().into(),
+                is_connected: room.has_key_live(key),
+                joined: member.joined,
+                last_connected: member.last_connected,
+                address: member.address,
+                people,
+            });
+        }
+        self.fx.say(from, Say::Part { ask, part: Part::Rows(rows) });
+    }
+
+    pub(super) fn on_name_all(&mut self, from: WorkerId, ask: u64, key: &Arc<str>, name: &str, is_proved: bool) {
+        let rooms = self.rooms.of_member(key).take(ROOMS_LISTED);
+        let rooms: Vec<Box<str>> = rooms.map(|room| room.record.id.clone()).collect();
+        self.fx.say(from, Say::Part { ask, part: Part::More(rooms.len()) });
+        for room in rooms {
+            let (key, name) = (key.clone(), name.into());
+            self.fx.ask_room(&room, Ask::Name { back: from, ask, key, name, is_proved });
+        }
+    }
+
+    pub(super) fn on_part(&mut self, ask: u64, part: Part, now: Now) {
+        let Some(gather) = self.gathers.get_mut(&ask) else { return };
+        gather.waits -= 1;
+        match part {
+            Part::Rows(rows) => gather.rows.extend(rows),
+            Part::More(more) => gather.waits += more,
+            Part::Done(is_done) => gather.is_failed |= !is_done,
+        }
+        if gather.waits == 0 {
+            self.finish_gather(ask, now);
+        }
+    }
+
+    /// Some worker has not answered in time, or a disk is slow.
+    pub(super) fn give_up_gather(&mut self, ask: u64, now: Now) {
+        if let Some(gather) = self.gathers.get_mut(&ask) {
+            gather.is_failed = true;
+            self.finish_gather(ask, now);
+        }
+    }
+
+    fn finish_gather(&mut self, ask: u64, now: Now) {
+        let Some(mut gather) = self.gathers.remove(&ask) else { return };
+        self.timers.cancel(gather.until, Timer::Gather(ask));
+        let conn = gather.conn;
+        gather.rows.sort_by(|a, b| (a.joined, &a.room).cmp(&(b.joined, &b.room)));
+        gather.rows.truncate(ROOMS_LISTED);
+        let mut left = MEMBERS_LISTED;
+        for row in &mut gather.rows {
+            row.people.truncate(left);
+            left -= row.people.len();
+        }
+        let (meta, key, message, refusal) = match gather.what {
+            What::Push => return self.finish_push(conn, &gather.rows, now),
+            What::Rooms(meta, key) => {
+                let message = rooms(&gather.rows, meta.era);
+                (meta, key, message, Refusal::RoomsFailed)
+            }
+            What::Name(meta, key, name) => {
+                let payload = json!({"public_key": &*key, "client_name": name}).to_string();
+                let message = Message { name: "UpdateClientInfoResponse", payload };
+                (meta, key, message, Refusal::InfoFailed)
+            }
+        };
+        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        connection.busy = None;
+        if gather.is_failed {
+            self.refuse(conn, &meta, &refusal);
+        } else {
+            connection.key.get_or_insert(key);
+            self.respond(conn, &meta, &message);
+        }
+        self.take_held(conn, now);
+    }
+
+    /// Clients of either era fill their lists with what they are told when they connect.
+    fn finish_push(&mut self, conn: ConnId, rows: &[Row], now: Now) {
+        let Some(connection) = self.conns.get(&conn) else { return };
+        let ip = connection.address.ip().to_canonical();
+        let (v4, v6) = if ip.is_ipv4() { (ip.to_string(), String::new()) } else { (String::new(), ip.to_string()) };
+        let id = self.fresh_id();
+        self.push(conn, &id, &rooms(rows, Era::Room), now);
+        let payload = json!({"ipv4": v4, "ipv6": v6}).to_string();
+        let id = self.fresh_id();
+        self.push(conn, &id, &Message { name: "ClientIPInfo", payload }, now);
+        self.push(conn, "", &rooms(rows, Era::Network), now);
+    }
+}

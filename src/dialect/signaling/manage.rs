@@ -1,0 +1,100 @@
+//! What owners do, and new names of members.
+
+use std::sync::Arc;
+
+use super::Signaling;
+use super::peer::{Caller, Part, Say};
+use super::room::{Change, Room, Then};
+use super::settings::Proof;
+use super::wire::{Notice, Refusal, Reply};
+use crate::base::{ConnId, Metric, Now, WorkerId};
+
+/// Whether it is the owner who asks, by the key that its connection has.
+fn check_owner(room: &Room, caller: &Caller, proof: Proof, refusal: Refusal) -> Result<(), Refusal> {
+    if caller.key != room.record.owner {
+        return Err(refusal);
+    }
+    if room.needs_proof(&caller.key, proof) && !caller.is_proved {
+        return Err(Refusal::ProofRequired);
+    }
+    Ok(())
+}
+
+impl Signaling {
+    pub(super) fn on_kick(&mut self, id: &str, caller: Box<Caller>, target: Box<str>) {
+        let Some(room) = self.rooms.get(id) else { return };
+        if let Err(refusal) = check_owner(room, &caller, self.settings.proof, Refusal::OnlyOwnerKicks) {
+            return self.fx.refuse(*caller, refusal);
+        }
+        let live = room.find(&target, caller.conn).map(|live| live.key.clone());
+        let key = live.or_else(|| room.record.member(&target).map(|member| member.key.clone()));
+        let Some(key) = key.filter(|key| *key != room.record.owner) else {
+            return self.fx.refuse(*caller, Refusal::NoTarget);
+        };
+        let mut record = room.record.clone();
+        record.members.retain(|member| member.key != key);
+        self.begin(id, Change::Put { record, then: Then::Kick { caller, target, key } });
+    }
+
+    pub(super) fn on_kicked(&mut self, id: &str, caller: Caller, target: Box<str>, key: &str) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let gone = room.take_key(key);
+        let others = room.all();
+        self.counters.inc(Metric::SIGNALING_KICKED);
+        self.fx.answer(caller, Reply::Kicked { room: id.into(), target });
+        let conns: Vec<ConnId> = gone.iter().map(|live| live.conn).collect();
+        self.fx.tell(&conns, Notice::Kicked { room: id.into() });
+        self.tell_left(id, key, gone.iter().map(|live| live.peer).collect(), &others, true);
+    }
+
+    pub(super) fn on_rename(&mut self, id: &str, caller: Box<Caller>, name: Box<str>, now: Now) {
+        let Some(room) = self.rooms.get(id) else { return };
+        if let Err(refusal) = check_owner(room, &caller, self.settings.proof, Refusal::OnlyOwnerRenames) {
+            return self.fx.refuse(*caller, refusal);
+        }
+        let mut record = room.record.clone();
+        record.name = name;
+        record.last_active = record.last_active.max(now.wall);
+        self.begin(id, Change::Put { record, then: Then::Rename { caller } });
+    }
+
+    /// Everyone is told, and the owner before it is answered.
+    pub(super) fn on_renamed(&mut self, id: &str, caller: Caller) {
+        let Some(room) = self.rooms.get(id) else { return };
+        let (all, name) = (room.all(), room.record.name.clone());
+        self.fx.tell(&all, Notice::Renamed { room: id.into(), name: name.clone() });
+        self.fx.answer(caller, Reply::Renamed { room: id.into(), name });
+    }
+
+    pub(super) fn on_name(
+        &mut self,
+        id: &str,
+        back: WorkerId,
+        ask: u64,
+        key: Arc<str>,
+        name: Box<str>,
+        is_proved: bool,
+    ) {
+        let Some(room) = self.rooms.get(id) else { return };
+        let may = is_proved || !room.needs_proof(&key, self.settings.proof);
+        let Some(member) = room.record.member(&key).filter(|_| may) else {
+            return self.fx.say(back, Say::Part { ask, part: Part::Done(true) });
+        };
+        if member.name == name {
+            return self.fx.say(back, Say::Part { ask, part: Part::Done(true) });
+        }
+        let mut record = room.record.clone();
+        if let Some(member) = record.member_mut(&key) {
+            member.name = name;
+        }
+        self.begin(id, Change::Put { record, then: Then::Name { back, ask, key } });
+    }
+
+    /// All but the member itself are told of its new name.
+    pub(super) fn tell_name(&mut self, id: &str, key: &str) {
+        let Some(room) = self.rooms.get(id) else { return };
+        let told: Vec<ConnId> = room.live.iter().filter(|live| *live.key != *key).map(|live| live.conn).collect();
+        let name = room.person(key).name;
+        self.fx.tell(&told, Notice::Named { room: id.into(), key: key.into(), name });
+    }
+}

@@ -1,0 +1,133 @@
+//! Proof of possession, off, optional and required.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::json;
+
+use super::super::{Proof, SignalingSettings};
+use super::scene::{Scene, key, loose};
+use crate::base::ConnId;
+
+const UNPROVED: &str = "Proof of possession required";
+
+struct Owner(Ed25519KeyPair);
+
+impl Owner {
+    fn new(seed: u8) -> Owner {
+        Owner(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap())
+    }
+
+    fn key(&self) -> String {
+        STANDARD.encode(self.0.public_key().as_ref())
+    }
+
+    fn sign(&self, nonce: &str) -> String {
+        STANDARD.encode(self.0.sign(format!("hydrogen-signaling-proof-v1\n{nonce}").as_bytes()).as_ref())
+    }
+
+    fn prove(&self, scene: &mut Scene, conn: ConnId) {
+        let nonce = nonce(scene, conn);
+        let proved = scene.ask(conn, "Prove", &json!({"public_key": self.key(), "signature": self.sign(&nonce)}));
+        assert_eq!((proved.kind.as_str(), proved.payload), ("Proved", json!({"public_key": self.key()})));
+    }
+}
+
+fn nonce(scene: &mut Scene, conn: ConnId) -> String {
+    let challenge = scene.read(conn).into_iter().find(|got| got.kind == "Challenge").unwrap();
+    challenge.payload["nonce"].as_str().unwrap().to_owned()
+}
+
+fn with(proof: Proof) -> SignalingSettings {
+    SignalingSettings { proof, ..loose() }
+}
+
+#[test]
+fn where_it_is_required_nothing_goes_without() {
+    let mut scene = Scene::new(2, with(Proof::Required));
+    let owner = Owner::new(1);
+    let a = scene.open();
+    let payload =
+        json!({"room_name": "r", "room_id": "x", "password": "1234", "public_key": owner.key(), "target_id": "x"});
+    for kind in [
+        "CreateRoom",
+        "JoinRoom",
+        "ConnectRoom",
+        "LeaveRoom",
+        "GetUserRooms",
+        "Kick",
+        "Rename",
+        "Offer",
+        "Presence",
+        "CreateNetwork",
+    ] {
+        assert_eq!(scene.error(a, kind, &payload), UNPROVED, "{kind}");
+    }
+    assert_eq!(scene.ask(a, "Ping", &json!({})).kind, "Ping");
+    owner.prove(&mut scene, a);
+    assert_eq!(scene.ask(a, "CreateRoom", &payload).kind, "RoomCreated");
+    let foreign = json!({"room_id": "x", "password": "1234", "public_key": key(7)});
+    assert_eq!(scene.error(a, "JoinRoom", &foreign), "Public key does not match this connection");
+}
+
+#[test]
+fn a_proof_is_of_one_connection_and_one_key() {
+    let mut scene = Scene::new(1, with(Proof::Required));
+    let (owner, other) = (Owner::new(1), Owner::new(2));
+    let (a, b) = (scene.open(), scene.open());
+    let (one, two) = (nonce(&mut scene, a), nonce(&mut scene, b));
+    assert_ne!(one, two);
+    for (key, signature, text) in [
+        (owner.key(), owner.sign(&two), "Proof of possession failed"),
+        (owner.key(), other.sign(&one), "Proof of possession failed"),
+        (other.key(), owner.sign(&one), "Proof of possession failed"),
+        (owner.key(), String::new(), "Proof of possession failed"),
+        ("garbage".into(), owner.sign(&one), "Invalid public key format"),
+    ] {
+        assert_eq!(scene.error(a, "Prove", &json!({"public_key": key, "signature": signature})), text);
+        assert_eq!(scene.error(a, "GetUserRooms", &json!({"public_key": key})), UNPROVED);
+    }
+    for _ in 0..6 {
+        scene.error(a, "Prove", &json!({"public_key": owner.key()}));
+    }
+    assert!(scene.closed.contains_key(&a), "who only guesses is closed");
+}
+
+#[test]
+fn where_it_is_optional_what_was_proved_stays_so() {
+    for workers in [1, 2] {
+        let mut scene = Scene::new(workers, with(Proof::Optional));
+        let owner = Owner::new(1);
+        let (a, b) = (scene.open(), scene.open());
+        owner.prove(&mut scene, a);
+        let created =
+            scene.ask(a, "CreateRoom", &json!({"room_name": "r", "password": "1234", "public_key": owner.key()}));
+        let room = created.payload["room_id"].as_str().unwrap().to_owned();
+        scene.join(b, &room, 2);
+        let thief = scene.open_as(Some(&owner.key()), "192.0.2.66:1");
+        assert!(scene.read(thief).iter().all(|got| got.payload["rooms"].as_array().is_none_or(Vec::is_empty)));
+        let stated = json!({"room_id": room, "password": "1234", "public_key": owner.key(), "client_name": "x"});
+        for kind in ["JoinRoom", "ConnectRoom", "LeaveRoom"] {
+            assert_eq!(scene.error(thief, kind, &stated), UNPROVED, "{kind}");
+        }
+        assert_eq!(scene.ask(thief, "GetUserRooms", &stated).payload, json!({"rooms": []}));
+        scene.read(b);
+        scene.ask(thief, "UpdateClientInfo", &stated);
+        assert!(scene.read(b).is_empty());
+        assert_eq!(scene.error(thief, "Rename", &stated), UNPROVED);
+        // Who never proved anything is as free as ever.
+        let again = scene.open();
+        assert_eq!(
+            scene.ask(again, "ConnectRoom", &json!({"room_id": room, "public_key": key(2)})).kind,
+            "RoomConnected"
+        );
+    }
+}
+
+#[test]
+fn where_it_is_off_nobody_is_challenged_and_nothing_is_demanded() {
+    let mut scene = Scene::new(1, loose());
+    let a = scene.open();
+    assert!(scene.read(a).is_empty());
+    assert_eq!(scene.error(a, "Prove", &json!({"public_key": key(1)})), "Proof of possession failed");
+}

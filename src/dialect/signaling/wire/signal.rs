@@ -1,0 +1,101 @@
+//! Offers, answers and candidates: what is passed on is what was sent, with the sender written by
+//! the server.
+
+use super::fields::{Bad, Fields};
+use super::{Era, SignalOut};
+use crate::dialect::signaling::limits::{CANDIDATE_BYTES, KEY_BYTES, SDP_BYTES, SIGNAL_REST_BYTES};
+
+/// The three kinds of signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dialect::signaling) enum SignalKind {
+    Offer,
+    Answer,
+    Candidate,
+}
+
+/// A signal on its way to one peer.
+#[derive(Debug)]
+pub(in crate::dialect::signaling) struct Signal {
+    pub kind: SignalKind,
+    pub era: Era,
+    /// The room that the sender names, or empty.
+    pub room: Box<str>,
+    /// To whom: a connection's id or a key.
+    pub target: Box<str>,
+    /// The sender's fields but for those that the server writes, without the braces.
+    body: Box<str>,
+    says_room: bool,
+}
+
+/// Fields that only the server writes.
+const WRITTEN: &[&str] = &["public_key", "sender_public_key", "sender_id", "publicKey"];
+
+impl Signal {
+    pub(super) fn read(kind: SignalKind, era: Era, fields: &Fields<'_>) -> Result<Signal, Bad> {
+        let room = fields.text(era.id(), usize::MAX)?;
+        let targets = era.pick(
+            ["destination_id", "target_id", "target_public_key"],
+            ["target_public_key", "destination_id", "target_id"],
+        );
+        let mut target = Box::default();
+        for name in targets {
+            if fields.has(name) {
+                target = fields.text(name, KEY_BYTES)?;
+                break;
+            }
+        }
+        let (data, data_max) = match kind {
+            SignalKind::Offer => (era.pick("offer", "sdp"), SDP_BYTES),
+            SignalKind::Answer => (era.pick("answer", "sdp"), SDP_BYTES),
+            SignalKind::Candidate => ("candidate", CANDIDATE_BYTES),
+        };
+        if fields.raw(data).is_some_and(|raw| raw.get().len() > data_max) {
+            return Err(Bad);
+        }
+        let mut body = String::new();
+        for (key, raw) in fields.iter().filter(|(key, _)| !WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))) {
+            push_field(&mut body, key, raw.get());
+        }
+        if body.len() > data_max + SIGNAL_REST_BYTES {
+            return Err(Bad);
+        }
+        let says_room = !room.is_empty();
+        Ok(Signal { kind, era, room, target, body: body.into(), says_room })
+    }
+
+    /// What the peer gets.
+    pub(in crate::dialect::signaling) fn finish(self, id: &str, room: &str, key: &str, sender: &str) -> SignalOut {
+        let mut payload = String::with_capacity(self.body.len() + 2 * key.len() + 128);
+        payload.push('{');
+        payload.push_str(&self.body);
+        let quoted = quote(key);
+        push_field(&mut payload, "public_key", &quoted);
+        push_field(&mut payload, "sender_public_key", &quoted);
+        push_field(&mut payload, "sender_id", &quote(sender));
+        if !self.says_room {
+            push_field(&mut payload, self.era.id(), &quote(room));
+        }
+        payload.push('}');
+        let name = match self.kind {
+            SignalKind::Offer => self.era.pick("Offer", "SdpOffer"),
+            SignalKind::Answer => self.era.pick("Answer", "SdpAnswer"),
+            SignalKind::Candidate => self.era.pick("Candidate", "IceCandidate"),
+        };
+        // The later era keeps the sender's id; in the earlier one nothing unasked has any.
+        let id = self.era.pick("", id).into();
+        SignalOut { name, id, payload: payload.into() }
+    }
+}
+
+fn push_field(out: &mut String, key: &str, raw: &str) {
+    if !out.is_empty() && !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push_str(&quote(key));
+    out.push(':');
+    out.push_str(raw);
+}
+
+fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
