@@ -24,6 +24,7 @@ mod key;
 mod leave;
 mod limits;
 mod lists;
+mod look;
 mod manage;
 mod meter;
 mod peer;
@@ -44,6 +45,7 @@ mod token;
 mod wire;
 
 pub use figures::{MemberFigures, MemberState, RoomFigures, RoomRow};
+pub use look::{LiveLook, Look, RoomLook};
 pub use peer::Peer;
 pub use pepper::Pepper;
 pub use record::{RoomRecord, worker_of_room};

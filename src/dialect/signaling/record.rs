@@ -85,6 +85,18 @@ impl RoomRecord {
         })
     }
 
+    /// Whether the other one says the same of the room, but for when something happened in it: for the
+    /// simulator's checks.
+    pub fn is_like(&self, other: &RoomRecord) -> bool {
+        let members = |record: &RoomRecord| {
+            let member = |member: &Member| (member.key.clone(), member.name.clone(), member.address, member.is_proved);
+            record.members.iter().map(member).collect::<Vec<_>>()
+        };
+        (&self.id, &self.name, &self.owner) == (&other.id, &other.name, &other.owner)
+            && self.password == other.password
+            && members(self) == members(other)
+    }
+
     /// What is written down.
     pub(super) fn value(&self) -> Vec<u8> {
         let member = |member: &Member| WrittenMember {
