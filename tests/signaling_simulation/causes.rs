@@ -43,7 +43,9 @@ impl World {
     }
 
     fn is_asked(&self, is_it: impl Fn(&World, &Req) -> bool) -> bool {
-        self.requests.iter().any(|request| !request.is_answered && is_it(self, request))
+        // A new name that was given up may still come into some rooms; each is given once.
+        let may_act = |request: &&Req| !request.is_answered || matches!(request.ask, Ask::Info { .. });
+        self.requests.iter().filter(may_act).any(|request| is_it(self, request))
     }
 
     /// In whose name a request is made, if it may be.

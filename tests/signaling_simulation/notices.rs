@@ -61,7 +61,8 @@ impl World {
         let peer = got.peer("connection_id");
         assert!(peer.is_none() || peer != own, "{conn} is told of itself: {got:?}");
         if let (Some(peer), Some(key)) = (peer, key) {
-            assert!(self.keys.get(&peer) == Some(&key), "peer {peer:x} has another key than {key}");
+            let known = *self.keys.entry(peer).or_insert(key);
+            assert!(known == key, "peer {peer:x} has another key than {key}");
         }
         self.check_told(&room, got, key);
         let of = self.server.conns.get_mut(&conn).expect("who is told is there");

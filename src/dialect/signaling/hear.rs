@@ -46,18 +46,23 @@ impl Signaling {
     /// The server stops: everyone is told, and nothing is kept for who is lost now.
     pub(super) fn drain(&mut self, now: Now) {
         self.is_draining = true;
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.tell_end(conn, now);
+        }
+        self.save_all(now);
+    }
+
+    /// A connection is told that the server stops.
+    pub(super) fn tell_end(&mut self, conn: ConnId, now: Now) {
         let payload = json!({
             "message": "Server is shutting down for maintenance",
             "shutdown_in_seconds": self.settings.shutdown.as_secs(),
             "restart_info": "Server is being restarted for maintenance.",
         });
         let message = Message { name: "ServerShutdown", payload: payload.to_string() };
-        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
-        for conn in conns {
-            let id = self.fresh_id();
-            self.push(conn, &id, &message, now);
-        }
-        self.save_all(now);
+        let id = self.fresh_id();
+        self.push(conn, &id, &message, now);
     }
 
     /// All workers but this one.

@@ -51,7 +51,7 @@ pub use pepper::Pepper;
 pub use record::{RoomRecord, worker_of_room};
 pub use settings::{Expiry, IceServers, PasswordLimit, Proof, RateLimit, RelayLimit, SignalingSettings, Turn};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -122,6 +122,8 @@ pub struct Signaling {
     is_draining: bool,
     tells_figures: bool,
     last_cleanup: Option<Wall>,
+    /// Rooms of which the store may have another record than holds, since a change of them failed.
+    doubts: BTreeSet<Box<str>>,
 }
 
 impl Signaling {
@@ -158,6 +160,7 @@ impl Signaling {
             is_draining: false,
             tells_figures: true,
             last_cleanup: None,
+            doubts: BTreeSet::new(),
         }
     }
 

@@ -38,6 +38,10 @@ impl Signaling {
         {
             self.push_rooms(conn, key, false, now);
         }
+        // It was let in before its reactor heard of the end.
+        if self.is_draining {
+            self.tell_end(conn, now);
+        }
     }
 
     pub(super) fn on_bytes(&mut self, conn: ConnId, bytes: &[u8], read_at: Mono, now: Now) {

@@ -164,6 +164,11 @@ pub(super) fn room_id(owner: &str, random: u64) -> Box<str> {
     format!("{:04x}{:012x}", hash_of_owner(owner), random & 0xFFFF_FFFF_FFFF).into()
 }
 
+/// Whether a room's id may be of this owner.
+pub(super) fn is_of_owner(id: &str, owner: &str) -> bool {
+    id.get(..4) == Some(&*format!("{:04x}", hash_of_owner(owner)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
