@@ -129,12 +129,10 @@ impl World {
             Ask::Info { key, name } => {
                 assert!(number_of(got.text("public_key")) == *key && got.text("client_name") == name, "{got:?}");
                 self.pin(conn, *key);
-                for room in self.journal.rooms.keys() {
-                    let is_member =
-                        self.journal.always(room, sent, |it| it.is_some_and(|it| it.member(*key).is_some()));
+                for room in self.rooms_of(*key, sent) {
                     let is_so = |it: &crate::journal::Record| it.member(*key).is_some_and(|it| it.name == *name);
                     let has_name = self.journal.ever(room, sent, |it| it.is_some_and(is_so));
-                    assert!(!is_member || has_name, "member {key} is not called {name} in {room}");
+                    assert!(has_name, "member {key} is not called {name} in {room}");
                 }
             }
             Ask::Ping { stamp } => {
@@ -174,7 +172,6 @@ impl World {
 
     /// Who is there, as it is told, is who came and did not go.
     fn presence(&mut self, conn: ConnId, room: &str, got: &Got) {
-        let own = self.peers.get(&conn).copied().unwrap_or_default();
         let mut told = BTreeMap::new();
         for row in got.payload["peers"].as_array().expect("a list") {
             let id = row["connection_id"].as_str().expect("an id");
@@ -183,6 +180,10 @@ impl World {
             let before = told.insert(peer, Seen { key, is_away: row["state"] == "away" });
             assert!(before.is_none(), "peer {peer:x} is there twice");
         }
+        let view = &self.server.conns[&conn].views[room];
+        // It may have come and gone in one step: then it is the one of which it never heard.
+        let fresh = || told.keys().find(|peer| !view.peers.contains_key(peer)).copied().unwrap_or_default();
+        let own = self.peers.get(&conn).copied().unwrap_or_else(fresh);
         let is_there = told.remove(&own);
         assert!(is_there.is_some_and(|own| !own.is_away), "{conn} is not told of itself: {got:?}");
         let view = self.conn(conn).views.get_mut(room).expect("who asks is in the room");
@@ -207,10 +208,18 @@ impl World {
         for room in &rooms {
             assert!(self.journal.ever(room, sent, is_member), "member {key} is listed in {room}");
         }
-        for room in self.journal.rooms.keys() {
-            let is_there = rooms.iter().any(|listed| **listed == **room);
-            assert!(is_there || !self.journal.always(room, sent, is_member), "member {key} is not listed in {room}");
+        for room in self.rooms_of(key, sent) {
+            assert!(rooms.iter().any(|listed| **listed == *room), "member {key} is not listed in {room}");
         }
+    }
+
+    /// The rooms in which a member was all the time, and knew it.
+    fn rooms_of(&self, key: u8, since: u64) -> impl Iterator<Item = &str> {
+        let known = self.members.iter().filter(move |((_, member), told)| *member == key && **told < since);
+        known.filter_map(move |((room, _), told)| {
+            let is_member = |it: Option<&crate::journal::Record>| it.is_some_and(|it| it.member(key).is_some());
+            self.journal.always(room, *told, is_member).then_some(&**room)
+        })
     }
 
     /// An answer may bring a token for the place.
@@ -262,6 +271,7 @@ impl World {
         let old = std::mem::take(&mut self.conn(before).views);
         let peer = self.peers.get(&before).copied().expect("who has a place is known");
         self.peers.insert(conn, peer);
+        self.ids.insert((conn, peer));
         *self.missed.entry(peer).or_default() += missed;
         let of = self.conn(conn);
         of.is_resuming = false;

@@ -26,7 +26,8 @@ impl World {
             assert!(room.members.len() <= settings.members_max, "{} members of {id}", room.members.len());
             assert!(room.mail <= WAITING, "{} requests wait for {id}", room.mail);
             assert!(room.held_candidates <= SIGNALS, "{} candidates are held in {id}", room.held_candidates);
-            if room.live.len() == settings.clients_max || room.members.len() >= settings.members_max {
+            // In one step one may come, another be refused, and the first go.
+            if room.live.len() + 1 >= settings.clients_max || room.members.len() >= settings.members_max {
                 self.full.insert(id.clone(), self.step);
             }
             conns.clear();
@@ -36,6 +37,7 @@ impl World {
                 let is_member = room.members.iter().any(|(key, _)| *key == live.key);
                 assert!(is_member, "{} is in {id}, and its key is no member", live.conn);
                 self.peers.insert(live.conn, live.peer);
+                self.ids.insert((live.conn, live.peer));
                 let before = self.keys.insert(live.peer, number_of(&live.key));
                 assert!(before.is_none_or(|key| key == self.keys[&live.peer]), "peer {:x} has two keys", live.peer);
             }

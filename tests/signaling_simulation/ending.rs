@@ -46,7 +46,8 @@ impl World {
             let worked = self.drain();
             self.pass(Duration::from_millis(900));
             let is_well = self.storage.writer.failure().is_none();
-            quiet = if !worked && is_well { quiet + 1 } else { 0 };
+            let is_idle = self.server.is_idle() && self.storage.queue.is_empty();
+            quiet = if !worked && is_well && is_idle { quiet + 1 } else { 0 };
             // Candidates wait for five seconds.
             if quiet > 7 {
                 return;

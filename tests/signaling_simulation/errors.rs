@@ -121,7 +121,12 @@ impl World {
                 None => text.starts_with("Target client ") && self.is_target_missing(conn, ask, sent),
             },
         };
-        assert!(is_true, "{ask:?} of {conn} is refused: {text}");
+        let what = match ask {
+            Ask::Signal(number) => format!("{:?}", self.signals[*number].target),
+            Ask::Relay(number) => format!("{:?}", self.relays[*number].target),
+            _ => String::new(),
+        };
+        assert!(is_true, "{ask:?} {what} of {conn} is refused: {text}");
         if let (Ask::Join { room, .. }, "Incorrect password" | "Incorrect PIN") = (ask, text) {
             self.guessed(room.clone());
         }

@@ -43,7 +43,7 @@ pub struct Conn {
     /// Encodings in which it has written.
     pub encodings: u8,
     /// The last message, of those that come in two in the later era.
-    pub last: Option<(&'static str, u64)>,
+    pub last: Option<(&'static str, u64, String)>,
     /// What it is told because of its header: `UserRooms`, `ClientIPInfo`, `ComputerNetworks`.
     pub pushes: Option<u8>,
     pub farewells: u32,
@@ -119,7 +119,9 @@ impl World {
         self.wrong.clear();
         self.full.clear();
         self.peers.clear();
+        self.ids.clear();
         self.out.clear();
+        self.members.clear();
         self.missed.clear();
         self.activity.clear();
         self.began = self.step;

@@ -29,7 +29,7 @@ impl World {
 
     fn noticed(&mut self, conn: ConnId, got: &Got) {
         let last = std::mem::take(&mut self.conn(conn).last);
-        let peer = || got.peer("connection_id");
+        let about = |what| Some((what, got.peer("connection_id").unwrap_or(0), got.room().to_owned()));
         match got.kind.as_str() {
             "ServerShutdown" => {
                 assert!(self.is_stopping, "told of an end that nobody ordered");
@@ -39,13 +39,13 @@ impl World {
             "ClientIPInfo" => self.pushed(conn, got, 1),
             "ComputerNetworks" => self.pushed(conn, got, 2),
             // What the later era tells in two messages is one thing.
-            "ComputerConnected" if last == Some(("joined", peer().unwrap_or(0))) => {}
-            "ComputerDisconnected" if last == Some(("left", peer().unwrap_or(0))) => {}
+            "ComputerConnected" if last == about("joined") => {}
+            "ComputerDisconnected" if last == about("left") => {}
             "Relay" => self.relayed(conn, got),
             _ => {
                 match got.kind.as_str() {
-                    "ComputerJoined" => self.conn(conn).last = Some(("joined", peer().unwrap_or(0))),
-                    "ComputerLeft" => self.conn(conn).last = Some(("left", peer().unwrap_or(0))),
+                    "ComputerJoined" => self.conn(conn).last = about("joined"),
+                    "ComputerLeft" => self.conn(conn).last = about("left"),
                     _ => {}
                 }
                 self.room_notice(conn, got);
@@ -65,6 +65,11 @@ impl World {
             assert!(known == key, "peer {peer:x} has another key than {key}");
         }
         self.check_told(&room, got, key);
+        if let (Some(peer), "PeerLeft" | "ComputerLeft" | "PeerDisconnected" | "ComputerDisconnected") =
+            (peer, got.kind.as_str())
+        {
+            self.out.insert((room.as_str().into(), peer), step);
+        }
         let of = self.server.conns.get_mut(&conn).expect("who is told is there");
         if !of.is_in(&room) {
             // Its place in the room is bound already, and the answer is on its way.
@@ -154,6 +159,12 @@ impl World {
         let views = &mut self.conn(conn).views;
         let is_new = !views.contains_key(room);
         views.entry(room.into()).or_insert_with(|| View::new(step)).list(is_new);
+        let key = self.conn(conn).pinned.expect("who comes in has a key");
+        self.members.entry((room.into(), key)).or_insert(step);
+        if let Some(peer) = self.peers.get(&conn).filter(|_| is_new) {
+            let history = self.histories.entry(room.into()).or_default();
+            *history.answers.entry(*peer).or_default() += 1;
+        }
     }
 
     /// A connection is out of a room.

@@ -16,8 +16,9 @@ pub enum Event {
 #[derive(Default)]
 pub struct History {
     heard: Vec<Vec<Event>>,
-    /// How often a peer came in.
+    /// How often a peer came in, as it was seen, and as it was answered.
     pub entries: BTreeMap<u64, u32>,
+    pub answers: BTreeMap<u64, u32>,
 }
 
 impl History {
@@ -39,8 +40,11 @@ impl History {
     /// Whether there is an order that all agree with. Who came more than once is left out: a
     /// message does not say which time is meant.
     fn check(&self, room: &str) {
+        let is_once = |times: Option<&u32>| times.is_none_or(|times| *times <= 1);
         let is_clear = |event: &&Event| match event {
-            Event::Enter(peer) | Event::Exit(peer) => self.entries.get(peer).is_none_or(|times| *times <= 1),
+            Event::Enter(peer) | Event::Exit(peer) => {
+                is_once(self.entries.get(peer)) && is_once(self.answers.get(peer))
+            }
             Event::Renamed(_) => true,
         };
         let mut behind: BTreeMap<&Event, BTreeSet<&Event>> = BTreeMap::new();

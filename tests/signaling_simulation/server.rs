@@ -234,7 +234,7 @@ impl World {
     }
 
     fn before_batch(&mut self, worker: usize, batch: &Batch) {
-        let mut texts = &*batch.texts;
+        let (mut texts, mut bytes) = (&*batch.texts, &*batch.bytes);
         for item in &batch.items {
             match item {
                 Item::Text { conn, len, .. } => {
@@ -243,8 +243,10 @@ impl World {
                     say!(self, "worker {worker} takes of {conn}: {text}");
                     self.server.conns.get_mut(conn).expect("who speaks is there").taken += 1;
                 }
-                Item::Binary { conn, .. } => {
-                    say!(self, "worker {worker} takes bytes of {conn}");
+                Item::Binary { conn, len, .. } => {
+                    let (message, rest) = bytes.split_at(*len as usize);
+                    bytes = rest;
+                    say!(self, "worker {worker} takes bytes of {conn}: {}", String::from_utf8_lossy(message));
                     self.server.conns.get_mut(conn).expect("who speaks is there").taken += 1;
                 }
                 other => {

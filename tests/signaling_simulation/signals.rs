@@ -111,27 +111,28 @@ impl World {
         let text = fields.iter().find_map(|field| got.payload[*field].as_str()).expect("a signal's data");
         let number: usize = text.strip_prefix('s').and_then(|number| number.parse().ok()).expect("a signal of ours");
         let room = got.room().to_owned();
-        let own = self.peers.get(&conn).copied().expect("who gets signals is in a room");
+        let from = got.peer("sender_id").expect("a signal names its sender");
+        let sender = self.signals[number].from;
+        assert!(self.is_known_by(sender, from), "signal {number} comes from {from:x}, and was sent by {sender}");
         let signal = &self.signals[number];
-        let sender = self.peers.get(&signal.from).copied();
-        let from = got.peer("sender_id");
-        assert!(from.is_some() && from == sender, "signal {number} comes from {from:x?}, and was sent by {sender:x?}");
         let key = number_of(got.text("public_key"));
-        let is_his =
-            number_of(got.text("sender_public_key")) == key && Some(&key) == sender.and_then(|it| self.keys.get(&it));
+        let is_his = number_of(got.text("sender_public_key")) == key
+            && self.server.conns[&signal.from].pinned.is_none_or(|pinned| pinned == key);
         assert!(is_his, "signal {number} names another's key {key}");
         assert!(got.kind == signal.name() && got.payload["extra"] == 7, "signal {number} is changed: {got:?}");
         assert!(!signal.is_refused, "signal {number} was refused, and comes");
         assert!(signal.got_by.is_none(), "signal {number} comes twice");
         assert!(signal.room.as_ref().is_none_or(|asked| *asked == room), "signal {number} comes by another room");
         let is_meant = match signal.target {
-            Target::Peer(peer) => peer == own,
-            Target::Key(number) => self.keys[&own] == number,
+            Target::Peer(peer) => self.is_known_by(conn, peer),
+            Target::Key(number) => self.server.conns[&conn].pinned.is_none_or(|pinned| pinned == number),
         };
-        assert!(is_meant && Some(own) != sender, "signal {number} for {:?} comes to peer {own:x}", signal.target);
+        let signal = &self.signals[number];
+        let own = self.peers.get(&conn).copied().unwrap_or_default();
+        assert!(is_meant && own != from, "signal {number} for {:?} comes to peer {own:x}", signal.target);
         let of = &self.server.conns[&conn];
         assert!(of.is_in(&room), "signal {number} comes to {conn}, which is not in {room}");
-        let passed = self.passed.entry((sender.unwrap_or(0), own, room.into())).or_default();
+        let passed = self.passed.entry((from, own, room.into())).or_default();
         let is_later = |before: Option<usize>| before.is_none_or(|before| before < number);
         match signal.kind {
             Signal::Candidate => {
@@ -152,23 +153,30 @@ impl World {
     pub fn relayed(&mut self, conn: ConnId, got: &Got) {
         let number: usize =
             got.text("data").strip_prefix('r').and_then(|number| number.parse().ok()).expect("data of ours");
-        let own = self.peers.get(&conn).copied().expect("who gets data is in a room");
-        let relay = &mut self.relays[number];
-        let sender = self.peers.get(&relay.from).copied();
+        let from = got.peer("sender_id").expect("data names its sender");
+        let (sender, target) = (self.relays[number].from, self.relays[number].target);
+        let key = number_of(got.text("public_key"));
         let is_his =
-            got.peer("sender_id") == sender && self.keys[&sender.unwrap_or(0)] == number_of(got.text("public_key"));
+            self.is_known_by(sender, from) && self.server.conns[&sender].pinned.is_none_or(|pinned| pinned == key);
         assert!(is_his, "data {number} names another sender");
-        assert!(Some(own) != sender && !relay.is_refused, "data {number} comes to its sender, or was refused");
+        let is_meant = match target {
+            None => true,
+            Some(Target::Peer(peer)) => self.is_known_by(conn, peer),
+            Some(Target::Key(number)) => self.server.conns[&conn].pinned.is_none_or(|pinned| pinned == number),
+        };
+        assert!(is_meant, "data {number} comes to another than {target:?}");
+        let relay = &mut self.relays[number];
+        assert!(conn != relay.from && !relay.is_refused, "data {number} comes to its sender, or was refused");
         assert!(relay.got_by.insert(conn), "data {number} comes twice");
         let of = &self.server.conns[&conn];
         assert!(of.is_in(got.room()) || of.is_resuming, "data {number} comes to {conn}, which is not in its room");
         assert!(relay.room.as_ref().is_none_or(|asked| asked == got.room()), "data {number} comes by another room");
-        let is_meant = match relay.target {
-            None => true,
-            Some(Target::Peer(peer)) => peer == own,
-            Some(Target::Key(number)) => self.keys[&own] == number,
-        };
-        assert!(is_meant, "data {number} comes to another than {:?}", relay.target);
+    }
+
+    /// Whether others know, or knew, a connection by this id. Of one that came and went in one step
+    /// nobody saw it.
+    fn is_known_by(&mut self, conn: ConnId, id: u64) -> bool {
+        *self.peers.entry(conn).or_insert(id) == id || self.ids.contains(&(conn, id))
     }
 
     /// What was accepted came, if both were there all the time; what did not was told as missed.

@@ -1,6 +1,6 @@
 //! The world: it owns every part, decides by chance what happens next, and brings a run to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hydrogen::base::{ConnId, Mono, Now, Reason, Wall};
@@ -60,6 +60,8 @@ pub struct World {
     pub tokens: Vec<Token>,
     /// What others know connections by, and the keys of those.
     pub peers: BTreeMap<ConnId, u64>,
+    /// The same, with what connections were known by before they took a lost one's place.
+    pub ids: BTreeSet<(ConnId, u64)>,
     pub keys: BTreeMap<u64, u8>,
     /// Who is in which room, and since when.
     pub present: BTreeMap<(Box<str>, u64), u64>,
@@ -69,6 +71,8 @@ pub struct World {
     pub full: BTreeMap<Box<str>, u64>,
     /// When somebody came into a room last.
     pub activity: BTreeMap<Box<str>, Mono>,
+    /// Since when a member of a room knows that it is one.
+    pub members: BTreeMap<(Box<str>, u8), u64>,
     /// Wrong passwords by room, and the time of the first.
     pub wrong: BTreeMap<String, (u64, Mono)>,
     pub histories: BTreeMap<Box<str>, History>,
@@ -114,11 +118,13 @@ impl World {
             missed: BTreeMap::new(),
             tokens: Vec::new(),
             peers: BTreeMap::new(),
+            ids: BTreeSet::new(),
             keys: BTreeMap::new(),
             present: BTreeMap::new(),
             out: BTreeMap::new(),
             full: BTreeMap::new(),
             activity: BTreeMap::new(),
+            members: BTreeMap::new(),
             wrong: BTreeMap::new(),
             histories: BTreeMap::new(),
             closing: Vec::new(),
