@@ -57,6 +57,15 @@ impl World {
             look.rooms.iter().flat_map(of_room).collect()
         };
         let (before, after) = (of(&self.server.workers[worker].look), of(look));
+        for room in &self.server.workers[worker].look.rooms {
+            let is_there = |key: &str| {
+                let same = look.rooms.iter().find(|other| other.record.id == room.record.id);
+                same.is_some_and(|same| same.members.iter().any(|(other, _)| **other == *key))
+            };
+            for (key, _) in room.members.iter().filter(|(key, _)| !is_there(key)) {
+                self.gone.insert((room.record.id.clone(), number_of(key)), step);
+            }
+        }
         for gone in before.difference(&after) {
             say!(self, "peer {:x} is out of {}", gone.1, gone.0);
             self.present.remove(gone);

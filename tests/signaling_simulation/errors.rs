@@ -171,7 +171,9 @@ impl World {
             }
             Ask::Relay(number) => {
                 let relay = &self.relays[*number];
-                relay.target.is_some_and(|target| self.is_peer_missing(conn, target, relay.room.as_deref(), sent))
+                // Without a room the current one is meant, whoever is elsewhere.
+                let is_missing = |target| self.is_peer_missing(conn, target, relay.room.as_deref(), sent);
+                relay.target.is_some_and(|target| relay.room.is_none() || is_missing(target))
             }
             _ => false,
         }

@@ -121,6 +121,7 @@ impl World {
         self.peers.clear();
         self.ids.clear();
         self.out.clear();
+        self.gone.clear();
         self.members.clear();
         self.missed.clear();
         self.activity.clear();

@@ -52,7 +52,10 @@ impl View {
             Some(None) => {
                 let before = self.peers.insert(peer, Seen { key, is_away: false });
                 assert!(before.is_none() || self.is_vague, "told twice of peer {peer:x}");
-                self.heard.push(Event::Enter(peer));
+                // Who came back has heard of some of them before.
+                if !self.is_vague {
+                    self.heard.push(Event::Enter(peer));
+                }
             }
         }
     }

@@ -67,6 +67,8 @@ pub struct World {
     pub present: BTreeMap<(Box<str>, u64), u64>,
     /// When somebody was out of a room last.
     pub out: BTreeMap<(Box<str>, u64), u64>,
+    /// When a member's worker knew it to be none any more.
+    pub gone: BTreeMap<(Box<str>, u8), u64>,
     /// When a room was full last.
     pub full: BTreeMap<Box<str>, u64>,
     /// When somebody came into a room last.
@@ -122,6 +124,7 @@ impl World {
             keys: BTreeMap::new(),
             present: BTreeMap::new(),
             out: BTreeMap::new(),
+            gone: BTreeMap::new(),
             full: BTreeMap::new(),
             activity: BTreeMap::new(),
             members: BTreeMap::new(),
