@@ -207,8 +207,9 @@ impl World {
         let is_member = |it: Option<&crate::journal::Record>| it.is_some_and(|it| it.member(key).is_some());
         for room in &rooms {
             // What is written is so for the room's worker when it hears of it.
-            let went = self.gone.get(&(room.as_str().into(), key)).is_none_or(|at| *at < sent);
-            assert!(!went || self.journal.ever(room, sent, is_member), "member {key} is listed in {room}");
+            let went = self.gone.get(&(room.as_str().into(), key)).is_some_and(|at| *at < sent);
+            let since = if went { sent } else { 0 };
+            assert!(self.journal.ever(room, since, is_member), "member {key} is listed in {room}");
         }
         for room in self.rooms_of(key, sent) {
             assert!(rooms.iter().any(|listed| **listed == *room), "member {key} is not listed in {room}");
@@ -276,7 +277,7 @@ impl World {
         self.ids.insert((conn, peer));
         *self.missed.entry(peer).or_default() += missed;
         let of = self.conn(conn);
-        of.is_resuming = false;
+        of.resuming -= 1;
         assert!(of.views.is_empty(), "{conn} is in rooms before it is back");
         for room in &rooms {
             assert!(!of.is_in(room), "{room} is there twice");

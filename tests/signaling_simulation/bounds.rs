@@ -66,6 +66,11 @@ impl World {
                 self.gone.insert((room.record.id.clone(), number_of(key)), step);
             }
         }
+        for room in &look.rooms {
+            for (key, _) in &room.members {
+                self.gone.remove(&(room.record.id.clone(), number_of(key)));
+            }
+        }
         for gone in before.difference(&after) {
             say!(self, "peer {:x} is out of {}", gone.1, gone.0);
             self.present.remove(gone);

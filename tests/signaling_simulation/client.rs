@@ -242,7 +242,7 @@ impl World {
             let other = if text.as_bytes()[last] == b'A' { "B" } else { "A" };
             text.replace_range(last..=last, other);
         }
-        self.conn(conn).is_resuming = true;
+        self.conn(conn).resuming += 1;
         self.put(conn, Ask::Resume { token, text }, turn);
     }
 

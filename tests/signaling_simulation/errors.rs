@@ -12,7 +12,7 @@ impl World {
         let sent = self.requests[n].sent;
         let waited = self.now.mono.since(self.requests[n].sent_at);
         let of = self.conn(conn);
-        of.is_resuming &= !matches!(ask, Ask::Resume { .. });
+        of.resuming -= u32::from(matches!(ask, Ask::Resume { .. }));
         let of = &self.server.conns[&conn];
         let journal = &self.journal;
         // Requests name rooms and keys in fields of the same meaning.

@@ -47,8 +47,8 @@ pub struct Conn {
     /// What it is told because of its header: `UserRooms`, `ClientIPInfo`, `ComputerNetworks`.
     pub pushes: Option<u8>,
     pub farewells: u32,
-    /// A lost connection's place that it is taking.
-    pub is_resuming: bool,
+    /// Lost connections' places that it asks for.
+    pub resuming: u32,
     /// It has had an answer with a token, so that its place is kept.
     pub has_grace: bool,
 }

@@ -71,9 +71,10 @@ impl World {
             self.out.insert((room.as_str().into(), peer), step);
         }
         let of = self.server.conns.get_mut(&conn).expect("who is told is there");
+        of.was_kicked |= got.kind == "Kicked";
         if !of.is_in(&room) {
             // Its place in the room is bound already, and the answer is on its way.
-            assert!(of.is_resuming, "{conn} is told of room {room}, in which it is not: {got:?}");
+            assert!(of.resuming > 0, "{conn} is told of room {room}, in which it is not: {got:?}");
             return;
         }
         let view = of.views.get_mut(&room).expect("it is in the room");
@@ -99,11 +100,7 @@ impl World {
                 view.heard.push(Event::Renamed(name.unwrap_or_default().to_owned()));
             }
             "PeerRenamed" | "ComputerRenamed" => view.end_list(),
-            "Kicked" => {
-                of.was_kicked = true;
-                self.left_room(conn, &room, step);
-            }
-            "RoomDeleted" | "NetworkDeleted" | "RoomDisconnected" | "NetworkDisconnected" => {
+            "Kicked" | "RoomDeleted" | "NetworkDeleted" | "RoomDisconnected" | "NetworkDisconnected" => {
                 self.left_room(conn, &room, step);
             }
             other => panic!("a message of an unknown type {other}"),

@@ -132,7 +132,7 @@ impl World {
         assert!(is_meant && own != from, "signal {number} for {:?} comes to peer {own:x}", signal.target);
         let of = &self.server.conns[&conn];
         assert!(of.is_in(&room), "signal {number} comes to {conn}, which is not in {room}");
-        let passed = self.passed.entry((from, own, room.into())).or_default();
+        let passed = self.passed.entry((sender, own, room.into())).or_default();
         let is_later = |before: Option<usize>| before.is_none_or(|before| before < number);
         match signal.kind {
             Signal::Candidate => {
@@ -169,7 +169,7 @@ impl World {
         assert!(conn != relay.from && !relay.is_refused, "data {number} comes to its sender, or was refused");
         assert!(relay.got_by.insert(conn), "data {number} comes twice");
         let of = &self.server.conns[&conn];
-        assert!(of.is_in(got.room()) || of.is_resuming, "data {number} comes to {conn}, which is not in its room");
+        assert!(of.is_in(got.room()) || of.resuming > 0, "data {number} comes to {conn}, which is not in its room");
         assert!(relay.room.as_ref().is_none_or(|asked| asked == got.room()), "data {number} comes by another room");
     }
 

@@ -54,7 +54,7 @@ pub struct World {
     pub signals: Vec<Sent>,
     pub relays: Vec<Relayed>,
     /// By sender, receiver and room.
-    pub passed: BTreeMap<(u64, u64, Box<str>), Passed>,
+    pub passed: BTreeMap<(ConnId, u64, Box<str>), Passed>,
     /// What peers were told that they missed.
     pub missed: BTreeMap<u64, u64>,
     pub tokens: Vec<Token>,
