@@ -16,7 +16,7 @@ use crate::wire::{self, Encoding, Era};
 use crate::world::World;
 
 /// Candidates that are sent at once, now and then.
-const BURST: (usize, usize) = (60, 90);
+const BURST: (usize, usize) = (50, 100);
 
 pub struct Client {
     pub who: u8,
@@ -96,6 +96,10 @@ impl World {
 
     fn say_one(&mut self, conn: ConnId, turn: &mut Turn) {
         let c = self.server.conns[&conn].client;
+        if self.server.conns[&conn].views.is_empty() && self.dice.chance(80) {
+            let ask = self.some_entry(c);
+            return self.put(conn, ask, turn);
+        }
         let grace = self.dice.chance(self.plan.grace);
         let ask = match self.dice.below(100) {
             0..8 => {
@@ -112,7 +116,7 @@ impl World {
                 let key = self.dice.chance(50).then(|| self.some_key(c));
                 Ask::Leave { room: self.maybe_room(conn), key }
             }
-            45..49 => Ask::Kick { room: self.own_room(conn), target: self.some_target(conn) },
+            45..49 => self.some_kick(conn),
             49..52 => Ask::Rename { room: self.own_room(conn), name: self.new_name() },
             52..76 => return self.put_signals(conn, turn),
             76..80 => return self.put_relay(conn, turn),
@@ -134,6 +138,38 @@ impl World {
             _ => Ask::Presence { room: self.own_room(conn) },
         };
         self.put(conn, ask, turn);
+    }
+
+    /// Who is in no room makes one, or comes into one.
+    fn some_entry(&mut self, c: usize) -> Ask {
+        let (who, grace) = (self.some_key(c), self.dice.chance(self.plan.grace));
+        let is_owner = self.journal.there().any(|(_, record)| record.owner == who);
+        let room = self.some_room();
+        let is_member = self.journal.now(&room).is_some_and(|record| record.member(who).is_some());
+        let name = self.new_name();
+        match self.dice.below(10) {
+            0..4 if !is_owner && who < 100 => Ask::Create { key: who, name, is_right: true, grace },
+            0..7 if is_member => Ask::Connect { room, key: who, grace },
+            _ => Ask::Join { room, key: who, name, is_right: self.dice.chance(90), grace },
+        }
+    }
+
+    /// An owner puts somebody out, or somebody else tries to.
+    fn some_kick(&mut self, conn: ConnId) -> Ask {
+        let of = &self.server.conns[&conn];
+        let is_owner = |room: &str| self.journal.now(room).is_some_and(|record| Some(record.owner) == of.pinned);
+        let own: Vec<(String, Target)> = of
+            .views
+            .iter()
+            .filter(|(room, _)| is_owner(room))
+            .flat_map(|(room, view)| view.peers.iter().map(|peer| (room.clone(), peer)).collect::<Vec<_>>())
+            .flat_map(|(room, (peer, seen))| [(room.clone(), Target::Peer(*peer)), (room, Target::Key(seen.key))])
+            .collect();
+        if own.is_empty() || self.dice.chance(20) {
+            return Ask::Kick { room: self.own_room(conn), target: self.some_target(conn) };
+        }
+        let (room, target) = own[self.dice.below(own.len())].clone();
+        Ask::Kick { room, target }
     }
 
     /// A key that a client states: mostly its own.

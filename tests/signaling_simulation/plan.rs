@@ -60,19 +60,19 @@ impl Plan {
             ..SignalingSettings::default()
         };
         Plan {
-            steps: dice.between(150, 500) as u64,
+            steps: dice.between(200, 800) as u64,
             reactors: dice.between(1, 2),
             workers: dice.between(1, 4),
             clients: dice.between(2, 6),
             people: dice.between(2, 5),
             jumps: dice.pick(&[1, 5, 15]),
-            kills: dice.pick(&[0, 4, 10]),
+            kills: dice.pick(&[0, 2, 6]),
             cuts: dice.chance(50),
-            losses: dice.pick(&[0, 15, 40]),
+            losses: dice.pick(&[0, 15, 30]),
             faults: dice.pick(&[0, 0, 10, 20]),
             deaf: dice.pick(&[0, 0, 10]),
             grace: dice.pick(&[0, 50, 90]),
-            strange: dice.pick(&[0, 5, 20]),
+            strange: dice.pick(&[0, 3, 15]),
             wall_jumps: dice.chance(15),
             settings: Arc::new(settings),
             hydrogen: hydrogen(),

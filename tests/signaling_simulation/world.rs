@@ -170,7 +170,9 @@ impl World {
         match self.dice.below(100) {
             0..25 => self.client_acts(),
             25..75 => {
-                let _ = self.time_out() || self.work() || self.store_turn() || self.end_one();
+                for _ in 0..self.dice.between(1, 6) {
+                    let _ = self.time_out() || self.work() || self.store_turn() || self.end_one();
+                }
             }
             75..88 => {
                 let _ = self.store_turn();
