@@ -201,6 +201,7 @@ impl World {
         token.text != *text
             || token.tries > 1
             || !is_kept
+            || before.is_known_gone && !before.had_place
             || is_late
             || token.conn == conn
             || !own.views.is_empty()

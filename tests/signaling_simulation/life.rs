@@ -23,8 +23,9 @@ pub struct Conn {
     pub is_closed: bool,
     /// Its worker knows that.
     pub is_known_gone: bool,
-    /// When its worker heard of it.
+    /// When its worker heard of it, and whether it was in a room then.
     pub gone_at: Mono,
+    pub had_place: bool,
     pub was_kicked: bool,
     /// Its client does not read what comes.
     pub is_deaf: bool,
@@ -101,6 +102,7 @@ impl World {
         let now = self.now.mono;
         let Some(of) = self.server.conns.get_mut(&conn) else { return };
         (of.is_known_gone, of.gone_at) = (true, now);
+        of.had_place = !of.views.is_empty();
         self.server.free(conn);
     }
 

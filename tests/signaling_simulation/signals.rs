@@ -186,7 +186,9 @@ impl World {
             let (Some(room), Target::Peer(peer), None) = (&signal.accepted, signal.target, signal.got_by) else {
                 continue;
             };
-            let Some(from) = self.peers.get(&signal.from) else { continue };
+            // Who took a lost one's place since is known by another id, and left its rooms before.
+            let mut ids = self.ids.range((signal.from, 0)..=(signal.from, u64::MAX)).map(|(_, id)| id);
+            let (Some(from), None) = (ids.next(), ids.next()) else { continue };
             let is_there = |peer| self.was_there(room, peer, signal.at);
             let is_open = self
                 .server
