@@ -50,7 +50,7 @@ topics: deps-test ## measure what finding subscribers takes among 1 to 1,000,000
 	benches/costs.py --topics
 
 sim: ## run the simulation with SEEDS seeds (256)
-	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation --test delivery_simulation -- --nocapture
+	HYDROGEN_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation --test delivery_simulation --test signaling_simulation -- --nocapture
 
 chaos: build ## kill the server ROUNDS times (200), and check; SEED repeats a run
 	HYDROGEN_CHAOS_ROUNDS=$(ROUNDS) $(CHAOS) kill:: -- --include-ignored --nocapture

@@ -97,6 +97,11 @@ impl Dialects {
         &self.hydrogen.dialect
     }
 
+    /// The signaling state, for the simulator's checks.
+    pub fn signaling(&self) -> Option<&Signaling> {
+        self.signaling.as_ref().map(|served| &served.beside.dialect)
+    }
+
     fn hydrogen_step(&mut self, out: &mut Outbox<Peer>, step: impl FnOnce(&mut Hydrogen, &mut Outbox<hydrogen::Peer>)) {
         self.hydrogen.step(out, step);
         self.hand_on(out);

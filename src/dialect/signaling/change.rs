@@ -25,10 +25,12 @@ impl Signaling {
             StoreEvent::Done { ticket, result } => match self.fx.take_asked(*ticket) {
                 Some(Asked::Change(id)) => self.on_written(&id, result.is_ok(), now),
                 Some(Asked::Upkeep(id)) if result.is_err() => self.mark_dirty(&id, now),
-                Some(Asked::Upkeep(_)) | None => {}
+                Some(Asked::Doubt(id)) if result.is_ok() => drop(self.doubts.remove(&id)),
+                Some(Asked::Upkeep(_) | Asked::Doubt(_)) | None => {}
             },
             StoreEvent::Failed(failure) => self.fx.term = failure.term,
-            StoreEvent::Well | StoreEvent::Committed(_) | StoreEvent::Damaged(_) => {}
+            StoreEvent::Well => self.settle_doubts(),
+            StoreEvent::Committed(_) | StoreEvent::Damaged(_) => {}
         }
     }
 
@@ -48,6 +50,10 @@ impl Signaling {
 
     fn on_written(&mut self, id: &str, is_written: bool, now: Now) {
         let Some(change) = self.rooms.get_mut(id).and_then(|room| room.change.take()) else { return };
+        match is_written {
+            true => drop(self.doubts.remove(id)),
+            false => drop(self.doubts.insert(id.into())),
+        }
         match change {
             Change::Create { caller, password } => self.on_created(id, caller, password, is_written, now),
             Change::Put { record, then } => {
@@ -63,6 +69,19 @@ impl Signaling {
             },
         }
         self.drain_mail(id, now);
+    }
+
+    /// The store is well again. A change that failed may be on the disk all the same: what holds is
+    /// written over it.
+    fn settle_doubts(&mut self) {
+        for id in self.doubts.clone() {
+            let op = match self.rooms.get(&id) {
+                Some(room) if room.change.is_some() => continue,
+                Some(room) => put(&room.record, Level::Disk),
+                None => Op::Write(Write::Delete { table: Table::Rooms, key: id.clone(), level: Level::Disk }),
+            };
+            self.fx.ask_store(Asked::Doubt(id), op);
+        }
     }
 
     fn on_put(&mut self, id: &str, then: Then, is_written: bool, now: Now) {

@@ -3,7 +3,7 @@
 use super::Signaling;
 use super::key::is_ed25519;
 use super::peer::{Ask, Caller, Op, Say};
-use super::record::{Member, RoomRecord, room_id};
+use super::record::{Member, RoomRecord, is_of_owner, room_id};
 use super::room::{Change, Room};
 use super::wire::{Era, Refusal, Reply};
 use crate::base::{Metric, Now, Secret};
@@ -33,6 +33,10 @@ impl Signaling {
         is_complete(caller, name, password)?;
         if let Some(own) = self.rooms.of_owner(&caller.key) {
             return Err(Refusal::AlreadyCreated(own.into()));
+        }
+        // One that failed may be on the disk: it goes before there is another.
+        if self.doubts.iter().any(|id| self.rooms.get(id).is_none() && is_of_owner(id, &caller.key)) {
+            return Err(Refusal::NotCreated);
         }
         if self.room_count() >= self.settings.rooms_max {
             return Err(Refusal::RoomLimit);

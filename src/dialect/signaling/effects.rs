@@ -24,6 +24,8 @@ pub(super) enum Asked {
     Change(Box<str>),
     /// A room's activity: it is saved again if it fails.
     Upkeep(Box<str>),
+    /// What is written of a room, after a change of which nobody knows whether it was.
+    Doubt(Box<str>),
 }
 
 /// What a step leaves behind.

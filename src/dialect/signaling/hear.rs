@@ -47,7 +47,16 @@ impl Signaling {
 
     /// The server stops: everyone is told, and nothing is kept for who is lost now.
     pub(super) fn drain(&mut self, cause: StopCause, now: Now) {
-        self.is_draining = true;
+        self.draining = Some(cause);
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.tell_end(conn, cause, now);
+        }
+        self.save_all(now);
+    }
+
+    /// A connection is told that the server stops.
+    pub(super) fn tell_end(&mut self, conn: ConnId, cause: StopCause, now: Now) {
         let restart_info = match cause {
             StopCause::Asked => "Server is being restarted for maintenance.",
             StopCause::Interrupted => "Server will be back soon.",
@@ -59,12 +68,8 @@ impl Signaling {
             "restart_info": restart_info,
         });
         let message = Message { name: "ServerShutdown", payload: payload.to_string() };
-        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
-        for conn in conns {
-            let id = self.fresh_id();
-            self.push(conn, &id, &message, now);
-        }
-        self.save_all(now);
+        let id = self.fresh_id();
+        self.push(conn, &id, &message, now);
     }
 
     /// All workers but this one.

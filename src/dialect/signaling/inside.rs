@@ -25,7 +25,8 @@ impl Signaling {
     pub(super) fn on_away(&mut self, id: &str, conn: ConnId) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let others = room.others(conn);
-        let Some(live) = room.live_mut(conn) else { return };
+        // One that was lost while it came in once more is told of twice.
+        let Some(live) = room.live_mut(conn).filter(|live| !live.is_away) else { return };
         live.is_away = true;
         let notice = Notice::Away { room: id.into(), key: live.key.as_ref().into(), peer: live.peer };
         self.fx.tell(&others, notice);

@@ -24,6 +24,7 @@ mod key;
 mod leave;
 mod limits;
 mod lists;
+mod look;
 mod manage;
 mod meter;
 mod peer;
@@ -44,12 +45,13 @@ mod token;
 mod wire;
 
 pub use figures::{MemberFigures, MemberState, RoomFigures, RoomRow};
+pub use look::{LiveLook, Look, RoomLook};
 pub use peer::Peer;
 pub use pepper::Pepper;
 pub use record::{RoomRecord, worker_of_room};
 pub use settings::{Expiry, IceServers, PasswordLimit, Proof, RateLimit, RelayLimit, SignalingSettings, Turn};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -57,7 +59,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::base::{ConnId, Counters, Mono, Now, Wall, WorkerId};
 use crate::engine::store::StoreEvent;
-use crate::engine::work::{Notice, Opening, Outbox};
+use crate::engine::work::{Notice, Opening, Outbox, StopCause};
 use conn::{Connection, Handing};
 use effects::Effects;
 use lists::Gather;
@@ -117,9 +119,12 @@ pub struct Signaling {
     /// By worker.
     rooms_elsewhere: Vec<usize>,
     throttle: Throttle,
-    is_draining: bool,
+    /// Why the server stops, once it does.
+    draining: Option<StopCause>,
     tells_figures: bool,
     last_cleanup: Option<Wall>,
+    /// Rooms of which the store may have another record than holds, since a change of them failed.
+    doubts: BTreeSet<Box<str>>,
 }
 
 impl Signaling {
@@ -153,9 +158,10 @@ impl Signaling {
             asks: 0,
             rooms,
             rooms_elsewhere: vec![0; workers],
-            is_draining: false,
+            draining: None,
             tells_figures: true,
             last_cleanup: None,
+            doubts: BTreeSet::new(),
         }
     }
 

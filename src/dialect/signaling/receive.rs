@@ -40,6 +40,10 @@ impl Signaling {
         {
             self.push_rooms(conn, key, false, now);
         }
+        // It was let in before its reactor heard of the end.
+        if let Some(cause) = self.draining {
+            self.tell_end(conn, cause, now);
+        }
     }
 
     pub(super) fn on_bytes(&mut self, conn: ConnId, bytes: &[u8], read_at: Mono, now: Now) {
@@ -129,7 +133,7 @@ impl Signaling {
         };
         (connection.held, connection.held_bytes) = (VecDeque::new(), 0);
         let waits = connection.has_grace && connection.token.is_some() && !connection.rooms.is_empty();
-        if !waits || self.is_draining || self.away >= AWAY_MAX {
+        if !waits || self.draining.is_some() || self.away >= AWAY_MAX {
             return self.drop_conn(conn);
         }
         let until = now.mono.after(self.settings.grace);

@@ -85,6 +85,18 @@ impl RoomRecord {
         })
     }
 
+    /// Whether the other one says the same of the room, but for when something happened in it: for the
+    /// simulator's checks.
+    pub fn is_like(&self, other: &RoomRecord) -> bool {
+        let members = |record: &RoomRecord| {
+            let member = |member: &Member| (member.key.clone(), member.name.clone(), member.address, member.is_proved);
+            record.members.iter().map(member).collect::<Vec<_>>()
+        };
+        (&self.id, &self.name, &self.owner) == (&other.id, &other.name, &other.owner)
+            && self.password == other.password
+            && members(self) == members(other)
+    }
+
     /// What is written down.
     pub(super) fn value(&self) -> Vec<u8> {
         let member = |member: &Member| WrittenMember {
@@ -150,6 +162,11 @@ pub fn worker_of_room(id: &str, workers: usize) -> WorkerId {
 /// An id of a room of this owner.
 pub(super) fn room_id(owner: &str, random: u64) -> Box<str> {
     format!("{:04x}{:012x}", hash_of_owner(owner), random & 0xFFFF_FFFF_FFFF).into()
+}
+
+/// Whether a room's id may be of this owner.
+pub(super) fn is_of_owner(id: &str, owner: &str) -> bool {
+    id.get(..4) == Some(&*format!("{:04x}", hash_of_owner(owner)))
 }
 
 #[cfg(test)]

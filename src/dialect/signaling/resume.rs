@@ -123,6 +123,10 @@ impl Signaling {
         let payload = Value::Object(fields).to_string();
         self.respond(conn, meta, &Message { name: "Resumed", payload });
         while let Some(signal) = queue.pop().or_else(|| behind.pop()) {
+            // It was put out of this one meanwhile.
+            if !rooms.iter().any(|(room, _)| *room == signal.room) {
+                continue;
+            }
             let message = Message { name: signal.name, payload: signal.payload.into() };
             self.push(conn, &signal.id, &message, now);
         }

@@ -89,7 +89,7 @@ impl Signaling {
     /// What is added to the answers by which a connection enters a room, for who asks for grace.
     pub(super) fn extra(&mut self, conn: ConnId, grace: bool) -> Map<String, Value> {
         let mut extra = Map::new();
-        let has_grace = grace && !self.settings.grace.is_zero() && !self.is_draining;
+        let has_grace = grace && !self.settings.grace.is_zero() && self.draining.is_none();
         if has_grace {
             self.give_token(conn);
         }

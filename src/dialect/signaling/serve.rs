@@ -148,14 +148,19 @@ impl Signaling {
     }
 
     fn send_signal(&mut self, conn: ConnId, signal: Signal, meta: Meta) {
-        let Some(connection) = self.conns.get(&conn) else { return };
+        let Some(connection) = self.conns.get_mut(&conn) else { return };
         let mut rest = match connection.rooms_of_signal(&signal) {
             Ok(rooms) => rooms,
             Err(refusal) => return self.refuse(conn, &meta, &refusal),
         };
         // The room that it came to last is looked through first.
         let Some(room) = rest.pop() else { return };
-        let caller = connection.caller(None, "", meta, false);
+        // One that goes from room to room must not be overtaken.
+        let alone = !rest.is_empty();
+        if alone {
+            connection.busy = Some(Busy::Room { grace: false });
+        }
+        let caller = connection.caller(None, "", meta, alone);
         self.fx.ask_room(&room, Ask::Request(caller, Op::Signal { signal, rest }));
     }
 

@@ -46,6 +46,8 @@ pub(in crate::dialect::signaling) enum Notice {
 /// A signal as it goes out.
 #[derive(Clone, Debug)]
 pub(in crate::dialect::signaling) struct SignalOut {
+    /// The room through which it goes.
+    pub room: Box<str>,
     pub name: &'static str,
     pub id: Box<str>,
     pub payload: Box<str>,
@@ -54,7 +56,7 @@ pub(in crate::dialect::signaling) struct SignalOut {
 impl SignalOut {
     /// Bytes that it holds, about.
     pub(in crate::dialect::signaling) fn weight(&self) -> usize {
-        self.payload.len() + self.id.len() + 64
+        self.payload.len() + self.id.len() + self.room.len() + 64
     }
 }
 

@@ -83,7 +83,7 @@ impl Signal {
         };
         // The later era keeps the sender's id; in the earlier one nothing unasked has any.
         let id = self.era.pick("", id).into();
-        SignalOut { name, id, payload: payload.into() }
+        SignalOut { room: room.into(), name, id, payload: payload.into() }
     }
 }
 

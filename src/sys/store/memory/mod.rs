@@ -125,16 +125,17 @@ impl Backend for MemoryBackend {
                 let text = format!("events up to {} were answered, not up to {last}", disk.now.last);
                 return Err(StoreError::new(StoreFault::Refused, text));
             }
+            // It was there all the time: what is written from now on comes behind it.
+            if let Some(Group { mut writes, first }) = disk.unknown.take() {
+                writes.retain(|write| !matches!(write, Write::Append(_)));
+                disk.now.apply(&writes, first);
+                disk.pending.push(Group { writes, first });
+            }
             let capacity = disk.faults.capacity.unwrap_or(0);
             let reserve = (capacity / 64).max(RESERVE_BYTES).max(wanted.min(capacity / 4));
             disk.is_writable(if wanted > 0 { reserve } else { PROBE_BYTES })?;
             if disk.faults.next_sync.take().is_some() {
                 return Err(StoreError::new(StoreFault::Io, "the sync failed"));
-            }
-            if let Some(Group { mut writes, first }) = disk.unknown.take() {
-                writes.retain(|write| !matches!(write, Write::Append(_)));
-                disk.now.apply(&writes, first);
-                disk.pending.push(Group { writes, first });
             }
             disk.sync();
             Ok(())

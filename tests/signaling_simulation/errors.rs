@@ -1,0 +1,212 @@
+//! Refusals: each has its reason.
+
+use hydrogen::base::ConnId;
+
+use crate::ask::{Ask, Target};
+use crate::trace::say;
+use crate::world::World;
+
+impl World {
+    /// A request is refused: the text must be true.
+    pub fn refused(&mut self, conn: ConnId, n: usize, ask: &Ask, text: &str) {
+        let sent = self.requests[n].sent;
+        let waited = self.now.mono.since(self.requests[n].sent_at);
+        let of = self.conn(conn);
+        of.resuming -= u32::from(matches!(ask, Ask::Resume { .. }));
+        let of = &self.server.conns[&conn];
+        let journal = &self.journal;
+        // Requests name rooms and keys in fields of the same meaning.
+        let (room, key) = match ask {
+            Ask::Join { room, key, .. } | Ask::Connect { room, key, .. } => (Some(room), Some(*key)),
+            Ask::Leave { room, key } => (room.as_ref(), key.or(of.pinned)),
+            Ask::Kick { room, .. } | Ask::Rename { room, .. } | Ask::Presence { room } => (Some(room), None),
+            Ask::Disconnect { room } => (room.as_ref(), None),
+            Ask::Create { key, .. } | Ask::Rooms { key } | Ask::Info { key, .. } => (None, Some(*key)),
+            Ask::Signal(number) => (self.signals[*number].room.as_ref(), None),
+            Ask::Relay(number) => (self.relays[*number].room.as_ref(), None),
+            Ask::Ping { .. } | Ask::IceServers | Ask::Resume { .. } | Ask::Unknown | Ask::Malformed(_) => (None, None),
+        };
+        let was_no_room = || room.is_none_or(|room| journal.ever(room, sent, |it| it.is_none()));
+        let is_strange = || key.is_some_and(|key| of.pinned.is_some_and(|pinned| pinned != key));
+        let is_no_owner = || {
+            let is_owner = |it: Option<&crate::journal::Record>| it.is_some_and(|it| Some(it.owner) == of.pinned);
+            !room.is_some_and(|room| journal.always(room, sent, is_owner))
+        };
+        let was_full = || room.is_some_and(|room| self.full.get(&**room).is_some_and(|at| *at >= sent));
+        let has_failed = self.last_failure > self.began;
+        let is_true = match text {
+            "Rate limit exceeded. Please try again later." => {
+                matches!(ask, Ask::Create { .. } | Ask::Join { .. }) && self.plan.may_throttle()
+            }
+            "Public key does not match this connection" => is_strange(),
+            "Password does not match required pattern" | "PIN does not match required pattern" => {
+                matches!(ask, Ask::Create { is_right: false, .. })
+            }
+            "Maximum room limit reached" | "Maximum network limit reached" => {
+                matches!(ask, Ask::Create { .. }) && self.plan.settings.rooms_max == 2
+            }
+            "Invalid public key format" => matches!(ask, Ask::Create { key: 100.., .. }),
+            "Error creating room in database" | "Error creating network in database" => {
+                matches!(ask, Ask::Create { .. }) && has_failed
+            }
+            "Error adding user to room" | "Error adding computer to network" => {
+                matches!(ask, Ask::Join { .. }) && self.last_failure >= sent
+            }
+            "Error removing user from room" | "Error removing computer from network" => {
+                matches!(ask, Ask::Leave { .. } | Ask::Kick { .. }) && self.last_failure >= sent
+            }
+            "Failed to delete room from database" | "Failed to delete network from database" => {
+                matches!(ask, Ask::Leave { .. }) && self.last_failure >= sent
+            }
+            "Error updating room name in database" | "Error updating network name in database" => {
+                matches!(ask, Ask::Rename { .. }) && self.last_failure >= sent
+            }
+            "Failed to update client name: the store did not take it" => {
+                matches!(ask, Ask::Info { .. }) && (self.last_failure >= sent || waited.as_secs() >= 2)
+            }
+            "Error fetching user rooms" | "Error fetching computer networks" => {
+                matches!(ask, Ask::Rooms { .. }) && waited.as_secs() >= 2
+            }
+            "Room does not exist" | "Network does not exist" => {
+                let fits =
+                    matches!(ask, Ask::Join { .. } | Ask::Connect { .. } | Ask::Kick { .. } | Ask::Rename { .. });
+                fits && was_no_room()
+            }
+            "Room not found" | "Network not found" => {
+                matches!(ask, Ask::Leave { .. } | Ask::Disconnect { .. }) && was_no_room()
+            }
+            "Incorrect password" | "Incorrect PIN" => matches!(ask, Ask::Join { is_right: false, .. }),
+            "Public key is required" => matches!(ask, Ask::Leave { .. }) && key.is_none(),
+            "Room is full" | "Network is full" | "Failed to assign IP address" => {
+                matches!(ask, Ask::Join { .. } | Ask::Connect { .. }) && was_full()
+            }
+            "You must join this room first" | "You must join this network first" => {
+                let is_none = |it: Option<&crate::journal::Record>| {
+                    it.is_none_or(|it| key.is_none_or(|key| it.member(key).is_none()))
+                };
+                matches!(ask, Ask::Connect { .. }) && room.is_some_and(|room| journal.ever(room, sent, is_none))
+            }
+            "Too many rooms on this connection" | "Too many networks on this connection" => {
+                of.views.len() >= self.plan.settings.rooms_per_connection_max
+            }
+            "Not connected to any room" | "Not connected to any network" | "Sender not in any network" => {
+                of.views.is_empty()
+            }
+            "Not connected to this room" | "Not connected to this network" => {
+                room.is_none_or(|room| of.views.get(room).is_none_or(|view| view.since >= sent))
+            }
+            "Only room owner can kick users" | "Only network owner can kick computers" => {
+                matches!(ask, Ask::Kick { .. }) && is_no_owner()
+            }
+            "Only room owner can rename the room" | "Only network owner can rename the network" => {
+                matches!(ask, Ask::Rename { .. }) && is_no_owner()
+            }
+            "Target client not found" => self.is_target_missing(conn, ask, sent),
+            "Sender public key not found" => of.pinned.is_none(),
+            "Relay is not enabled" => matches!(ask, Ask::Relay(_)) && self.plan.settings.relay.room_bytes.is_none(),
+            "Relay quota exceeded" => {
+                matches!(ask, Ask::Relay(_)) && self.plan.settings.relay.room_bytes.is_some_and(|bytes| bytes < 1000)
+            }
+            "Resume token is not valid" => self.is_token_bad(conn, ask, sent),
+            "Unknown message type" => matches!(ask, Ask::Unknown),
+            text => match text
+                .strip_prefix("This public key has already created ")
+                .and_then(|rest| rest.split_once(": "))
+            {
+                Some((_, id)) => {
+                    journal.ever(id, sent, |it| it.is_some_and(|it| Some(it.owner) == key))
+                        && matches!(ask, Ask::Create { .. })
+                }
+                None if text.starts_with("Invalid ") && text.ends_with(" format") => matches!(ask, Ask::Malformed(_)),
+                None => text.starts_with("Target client ") && self.is_target_missing(conn, ask, sent),
+            },
+        };
+        let what = match ask {
+            Ask::Signal(number) => format!("{:?}", self.signals[*number].target),
+            Ask::Relay(number) => format!("{:?}", self.relays[*number].target),
+            _ => String::new(),
+        };
+        assert!(is_true, "{ask:?} {what} of {conn} is refused: {text}");
+        if let (Ask::Join { room, .. }, "Incorrect password" | "Incorrect PIN") = (ask, text) {
+            self.guessed(room.clone());
+        }
+        if let Ask::Signal(number) = ask {
+            self.signals[*number].is_refused = true;
+        }
+        if let Ask::Relay(number) = ask {
+            self.relays[*number].is_refused = true;
+        }
+    }
+
+    /// A password was wrong: so many guesses are borne, and no more.
+    fn guessed(&mut self, room: String) {
+        let Some(limit) = self.plan.settings.passwords else { return };
+        let (count, first) = self.wrong.entry(room.clone()).or_insert((0, self.now.mono));
+        *count += 1;
+        // The first was looked at before it was answered.
+        let since = self.now.mono.since(*first) + std::time::Duration::from_secs(60);
+        let most = u64::from(limit.failures) * (1 + since.as_secs() / limit.period.as_secs()) + 1;
+        let count = *count;
+        say!(self, "{count} wrong passwords for {room}");
+        assert!(count <= most, "{count} wrong passwords for {room} in {since:?}, of {most}");
+    }
+
+    fn is_target_missing(&self, conn: ConnId, ask: &Ask, sent: u64) -> bool {
+        match ask {
+            Ask::Kick { room, target: Target::Key(key) } => {
+                let is_none = |it: Option<&crate::journal::Record>| {
+                    it.is_none_or(|it| it.member(*key).is_none() || it.owner == *key)
+                };
+                self.journal.ever(room, sent, is_none)
+            }
+            Ask::Kick { room, target: Target::Peer(peer) } => {
+                let key = self.keys.get(peer).copied();
+                let is_owner = |it: Option<&crate::journal::Record>| it.is_some_and(|it| Some(it.owner) == key);
+                let is_own = self.peers.get(&conn) == Some(peer);
+                is_own || !self.was_there(room, *peer, sent) || self.journal.ever(room, sent, is_owner)
+            }
+            Ask::Signal(number) => {
+                let signal = &self.signals[*number];
+                self.is_peer_missing(conn, signal.target, signal.room.as_deref(), sent)
+            }
+            Ask::Relay(number) => {
+                let relay = &self.relays[*number];
+                // Without a room the current one is meant, whoever is elsewhere.
+                let is_missing = |target| self.is_peer_missing(conn, target, relay.room.as_deref(), sent);
+                relay.target.is_some_and(|target| relay.room.is_none() || is_missing(target))
+            }
+            _ => false,
+        }
+    }
+
+    /// In none of the sender's rooms both were there all the time.
+    fn is_peer_missing(&self, conn: ConnId, target: Target, room: Option<&str>, sent: u64) -> bool {
+        let (Target::Peer(peer), Some(own)) = (target, self.peers.get(&conn)) else { return true };
+        let views = &self.server.conns[&conn].views;
+        let mut rooms = views.iter().filter(|(id, view)| room.is_none_or(|room| **id == *room) && view.since < sent);
+        peer == *own || !rooms.any(|(id, _)| self.was_there(id, peer, sent) && self.was_there(id, *own, sent))
+    }
+
+    /// A token that must be good is not refused.
+    fn is_token_bad(&self, conn: ConnId, ask: &Ask, sent: u64) -> bool {
+        let Ask::Resume { token, text } = ask else { return false };
+        let token = &self.tokens[*token];
+        let (own, before) = (&self.server.conns[&conn], &self.server.conns[&token.conn]);
+        let is_kept = match self.peers.get(&token.conn) {
+            Some(peer) => self.present.iter().any(|((_, other), since)| other == peer && *since < sent),
+            None => false,
+        };
+        let grace = self.plan.settings.grace;
+        let is_late = before.is_known_gone && self.now.mono.since(before.gone_at) >= grace;
+        token.text != *text
+            || token.tries > 1
+            || !is_kept
+            || before.is_known_gone && !before.had_place
+            || is_late
+            || token.conn == conn
+            || !own.views.is_empty()
+            || own.pinned.is_some_and(|pinned| before.pinned != Some(pinned))
+            || before.was_kicked
+            || self.is_stopping
+    }
+}
