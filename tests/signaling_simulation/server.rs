@@ -12,7 +12,7 @@ use hydrogen::engine::auth::Access;
 use hydrogen::engine::channel::{CompletionSink, Responder};
 use hydrogen::engine::store::StoreEvent;
 use hydrogen::engine::topic::Bounds;
-use hydrogen::engine::work::{Batch, Completion, Item, Notice, Opening, Order, Outbox, Shard, worker_of};
+use hydrogen::engine::work::{Batch, Completion, Item, Notice, Opening, Order, Outbox, Shard, StopCause, worker_of};
 use hydrogen::server::shard::{Dialects, Peer, Seat};
 
 use crate::life::Conn;
@@ -227,7 +227,7 @@ impl World {
             }
             Message::Drain => {
                 say!(self, "worker {worker} is told to stop");
-                self.server.workers[worker].shard.on_notice(&Notice::Drain, now, &mut out);
+                self.server.workers[worker].shard.on_notice(&Notice::Drain(StopCause::Asked), now, &mut out);
             }
         }
         self.carry(worker, out);

@@ -74,7 +74,11 @@ impl History {
 
     /// One step, in both; then all that anybody was told is compared.
     fn step(&mut self, step: &Step, fails: bool) -> Result<(), TestCaseError> {
-        self.scene.disk = if fails { Disk::Failing } else { Disk::Good };
+        if fails {
+            self.scene.disk = Disk::Failing;
+        } else {
+            self.scene.heal();
+        }
         match step {
             Step::Open if self.model.conns.len() < 6 => {
                 let conn = self.scene.open();
@@ -82,7 +86,7 @@ impl History {
             }
             Step::Open => {}
             Step::Restart => {
-                self.scene.disk = Disk::Good;
+                self.scene.heal();
                 self.scene.restart();
                 self.model.restart();
             }
@@ -177,7 +181,7 @@ impl History {
 
     /// After everybody closed nothing is live; the records give the same rooms and memberships.
     fn end(mut self) -> Result<(), TestCaseError> {
-        self.scene.disk = Disk::Good;
+        self.scene.heal();
         for conn in self.model.conns.keys().copied().collect::<Vec<_>>() {
             self.scene.close(conn);
         }
