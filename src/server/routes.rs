@@ -59,7 +59,7 @@ pub(super) fn serve(service: &Service) {
 }
 
 fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) -> Result<Answer, Refusal> {
-    if let Some(answer) = rooms::answer(request, status, clock)? {
+    if let Some(answer) = rooms::answer(request, status, public, clock)? {
         return Ok(answer);
     }
     let known = ["/", "/health", "/ready", "/metrics", "/api/status"];

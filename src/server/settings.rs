@@ -142,6 +142,11 @@ pub fn signaling_settings(config: &Config) -> SignalingSettings {
         rooms_per_connection_max: section.max_rooms_per_connection,
         expiry: signaling::Expiry { after: section.room_expiry, interval: section.cleanup_interval },
         rate: section.rate_limit.map(|limit| signaling::RateLimit { requests: limit.count, period: limit.period }),
+        // One limit for the connections of all dialects.
+        messages: config.rate_limit.messages_per_second.map(|per_second| signaling::RateLimit {
+            requests: config.rate_limit.burst,
+            period: Duration::from_secs_f64(f64::from(config.rate_limit.burst) / f64::from(per_second.max(1))),
+        }),
         passwords: section
             .password_limit
             .map(|limit| signaling::PasswordLimit { failures: limit.count, period: limit.period }),

@@ -87,7 +87,8 @@ impl Signaling {
     fn on_put(&mut self, id: &str, then: Then, is_written: bool, now: Now) {
         match then {
             Then::Join { caller } if is_written => self.enter(id, caller, true, now),
-            Then::Join { caller } => self.fx.refuse(*caller, Refusal::NotJoined),
+            Then::Connect { caller } if is_written => self.enter(id, caller, false, now),
+            Then::Join { caller } | Then::Connect { caller } => self.fx.refuse(*caller, Refusal::NotJoined),
             Then::Leave { caller } if is_written => self.on_left(id, *caller),
             Then::Leave { caller } => self.fx.refuse(*caller, Refusal::NotLeft),
             Then::Kick { caller, target, key } if is_written => self.on_kicked(id, *caller, target, &key),

@@ -55,6 +55,7 @@ pub(super) struct Connection {
     pub away_until: Option<Mono>,
     pub queue: Queue,
     pub relayed: Meter,
+    pub spoken: Meter,
 }
 
 impl Connection {
@@ -79,6 +80,7 @@ impl Connection {
             away_until: None,
             queue: Queue::default(),
             relayed: Meter::default(),
+            spoken: Meter::default(),
         }
     }
 

@@ -32,6 +32,11 @@ impl Signaling {
     fn check_create(&mut self, caller: &Caller, name: &str, password: &Secret) -> Result<Box<str>, Refusal> {
         is_complete(caller, name, password)?;
         if let Some(own) = self.rooms.of_owner(&caller.key) {
+            // The room's id is its owner's to know.
+            let room = self.rooms.get(own).filter(|room| room.needs_proof(&caller.key, self.settings.proof));
+            if room.is_some() && !caller.is_proved {
+                return Err(Refusal::ProofRequired);
+            }
             return Err(Refusal::AlreadyCreated(own.into()));
         }
         // One that failed may be on the disk: it goes before there is another.

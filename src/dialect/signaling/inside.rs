@@ -52,14 +52,23 @@ impl Signaling {
         if room.live(caller.conn).is_none() {
             return self.fx.refuse(caller, Refusal::NotInThis);
         }
+        // Nothing relayed waits for who is away.
         let to: Vec<ConnId> = match target {
-            "" => room.others(caller.conn),
-            target => room.find(target, caller.conn).map(|live| live.conn).into_iter().collect(),
+            "" => room
+                .live
+                .iter()
+                .filter(|live| live.conn != caller.conn && !live.is_away)
+                .map(|live| live.conn)
+                .collect(),
+            target => {
+                let found = room.find(target, caller.conn).filter(|live| !live.is_away);
+                found.map(|live| live.conn).into_iter().collect()
+            }
         };
         if to.is_empty() && !target.is_empty() {
             return self.fx.refuse(caller, Refusal::NoTarget);
         }
-        if quota.is_none_or(|quota| !room.relayed.take(data.len() as u64, quota, now.mono)) {
+        if quota.is_none_or(|quota| !room.relayed.take((data.len() * to.len()) as u64, quota, now.mono)) {
             self.counters.inc(Metric::SIGNALING_RELAY_REFUSED);
             return self.fx.refuse(caller, Refusal::RelayQuota);
         }

@@ -69,10 +69,16 @@ impl Signaling {
         } else {
             may_enter(room, &caller, &self.settings)
         };
-        match checked {
-            Ok(()) => self.enter(id, caller, false, now),
-            Err(refusal) => self.fx.refuse(*caller, refusal),
+        if let Err(refusal) = checked {
+            return self.fx.refuse(*caller, refusal);
         }
+        let mut record = room.record.clone();
+        match record.member_mut(&caller.key) {
+            // From now on nobody has it who only states the key.
+            Some(member) if caller.is_proved && !member.is_proved => member.is_proved = true,
+            Some(_) | None => return self.enter(id, caller, false, now),
+        }
+        self.begin(id, Change::Put { record, then: Then::Connect { caller } });
     }
 
     /// A member's connection comes in: it is answered, it is told who is there, and they are told

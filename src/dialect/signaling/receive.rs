@@ -6,6 +6,7 @@ use super::Signaling;
 use super::conn::{Busy, Connection};
 use super::key::is_ed25519;
 use super::limits::{AWAY_MAX, BAD_MESSAGES, HELD_BYTES, HELD_MESSAGES};
+use super::meter::Rate;
 use super::peer::{Ask, Meta};
 use super::send::MESSAGES_IN;
 use super::settings::Proof;
@@ -58,6 +59,10 @@ impl Signaling {
         let Some(connection) = self.conns.get_mut(&conn).filter(|connection| connection.away_until.is_none()) else {
             return;
         };
+        let rate = self.settings.messages.map(|limit| Rate { burst: limit.requests.into(), period: limit.period });
+        if rate.is_some_and(|rate| !connection.spoken.take(1, rate, now.mono)) {
+            return self.turn_away(conn, text, read_at, &Refusal::RateLimited);
+        }
         if connection.busy.is_none() {
             return self.take(conn, text, read_at, now);
         }
@@ -66,8 +71,15 @@ impl Signaling {
             connection.held.push_back((text.into(), read_at));
             return;
         }
-        let meta = Meta { id: Box::default(), era: connection.era, read_at };
-        self.refuse(conn, &meta, &Refusal::Busy);
+        self.turn_away(conn, text, read_at, &Refusal::Busy);
+    }
+
+    /// A message that is not looked at further gets its answer all the same.
+    fn turn_away(&mut self, conn: ConnId, text: &str, read_at: Mono, refusal: &Refusal) {
+        let Some(connection) = self.conns.get(&conn) else { return };
+        let id = Envelope::read(text).map(|envelope| envelope.id.into()).unwrap_or_default();
+        let meta = Meta { id, era: connection.era, read_at };
+        self.refuse(conn, &meta, refusal);
     }
 
     /// Messages that waited get their turn, up to one that others wait for.

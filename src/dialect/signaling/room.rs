@@ -37,6 +37,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) enum Then {
     Join { caller: Box<Caller> },
+    Connect { caller: Box<Caller> },
     Leave { caller: Box<Caller> },
     Kick { caller: Box<Caller>, target: Box<str>, key: Arc<str> },
     Rename { caller: Box<Caller> },

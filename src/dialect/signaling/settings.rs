@@ -19,6 +19,8 @@ pub struct SignalingSettings {
     pub expiry: Expiry,
     /// How often one address may create or join; `None` is any number.
     pub rate: Option<RateLimit>,
+    /// Messages of one connection; `None` is any number.
+    pub messages: Option<RateLimit>,
     /// How many wrong passwords are borne; `None` is any number.
     pub passwords: Option<PasswordLimit>,
     /// Whether a connection must show that its key is its own.
@@ -43,7 +45,7 @@ pub struct Expiry {
 /// So many at once, and one more after each part of the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Requests of one address at once.
+    /// So many at once.
     pub requests: u32,
     /// The time in which so many come back.
     pub period: Duration,
@@ -107,6 +109,7 @@ impl Default for SignalingSettings {
             rooms_max: 100_000,
             rooms_per_connection_max: 64,
             expiry: Expiry { after: Some(30 * 24 * hour), interval: 24 * hour },
+            messages: None,
             rate: Some(RateLimit { requests: 3, period: Duration::from_secs(60) }),
             passwords: Some(PasswordLimit { failures: 10, period: hour }),
             proof: Proof::Off,

@@ -7,7 +7,12 @@ use crate::server::status::StatusSource;
 use crate::sys::clock::Clock;
 
 /// The answer, if the request is for signaling and it is served.
-pub(super) fn answer(request: &Request, status: &StatusSource, clock: Clock) -> Result<Option<Answer>, Refusal> {
+pub(super) fn answer(
+    request: &Request,
+    status: &StatusSource,
+    public: bool,
+    clock: Clock,
+) -> Result<Option<Answer>, Refusal> {
     let Some(rooms) = status.rooms() else { return Ok(None) };
     let head = &request.head;
     let path = match rooms.below(&head.path) {
@@ -18,7 +23,12 @@ pub(super) fn answer(request: &Request, status: &StatusSource, clock: Clock) -> 
     match path {
         "/health" if is_for_govpn(head) => Ok(Some(healthy())),
         // Go's encoder ends what it writes with a line feed.
-        "/stats" => Ok(status.room_stats(clock.now()).map(|stats| Answer::json(200, format!("{stats}\n")))),
+        "/stats" => {
+            if !public {
+                check_right(request)?;
+            }
+            Ok(status.room_stats(clock.now()).map(|stats| Answer::json(200, format!("{stats}\n"))))
+        }
         "/api/rooms" => {
             check_method(request)?;
             check_right(request)?;

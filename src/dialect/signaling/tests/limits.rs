@@ -140,7 +140,7 @@ fn who_sends_rubbish_is_told_and_then_closed() {
 #[test]
 fn the_relay_has_quotas_by_connection_and_by_room() {
     for workers in [1, 2] {
-        let relay = RelayLimit { connection_bytes: Some(3000), room_bytes: Some(5000) };
+        let relay = RelayLimit { connection_bytes: Some(3000), room_bytes: Some(10_000) };
         let mut scene = Scene::new(workers, SignalingSettings { relay, ..loose() });
         let (a, b, c) = (scene.open(), scene.open(), scene.open());
         let room = scene.room(a, 1);

@@ -24,7 +24,6 @@ pub(in crate::dialect::signaling) struct Signal {
     pub target: Box<str>,
     /// The sender's fields but for those that the server writes, without the braces.
     body: Box<str>,
-    says_room: bool,
 }
 
 /// Fields that only the server writes.
@@ -53,14 +52,13 @@ impl Signal {
             return Err(Bad);
         }
         let mut body = String::new();
-        for (key, raw) in fields.iter().filter(|(key, _)| !WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))) {
+        for (key, raw) in fields.iter().filter(|(key, _)| !is_written(key, era)) {
             push_field(&mut body, key, raw.get());
         }
         if body.len() > data_max + SIGNAL_REST_BYTES {
             return Err(Bad);
         }
-        let says_room = !room.is_empty();
-        Ok(Signal { kind, era, room, target, body: body.into(), says_room })
+        Ok(Signal { kind, era, room, target, body: body.into() })
     }
 
     /// What the peer gets.
@@ -72,9 +70,7 @@ impl Signal {
         push_field(&mut payload, "public_key", &quoted);
         push_field(&mut payload, "sender_public_key", &quoted);
         push_field(&mut payload, "sender_id", &quote(sender));
-        if !self.says_room {
-            push_field(&mut payload, self.era.id(), &quote(room));
-        }
+        push_field(&mut payload, self.era.id(), &quote(room));
         payload.push('}');
         let name = match self.kind {
             SignalKind::Offer => self.era.pick("Offer", "SdpOffer"),
@@ -85,6 +81,11 @@ impl Signal {
         let id = self.era.pick("", id).into();
         SignalOut { room: room.into(), name, id, payload: payload.into() }
     }
+}
+
+/// Whether the server writes a field itself: what the sender wrote there is not passed on.
+fn is_written(key: &str, era: Era) -> bool {
+    key.eq_ignore_ascii_case(era.id()) || WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
 fn push_field(out: &mut String, key: &str, raw: &str) {
