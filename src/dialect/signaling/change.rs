@@ -112,11 +112,11 @@ impl Signaling {
         self.counters.inc(Metric::SIGNALING_ROOMS_DELETED.at(cause));
         let asker = caller.as_ref().map(|caller| caller.conn);
         let told: Vec<_> = room.all().into_iter().filter(|conn| Some(*conn) != asker).collect();
+        self.count_rooms();
         if let Some(caller) = caller {
             self.fx.answer(*caller, Reply::Left { room: id.into() });
         }
         self.fx.tell(&told, Notice::Deleted { room: id.into() });
-        self.count_rooms();
         for ask in room.mail {
             self.ask_nobody(id, ask, now);
         }
