@@ -58,8 +58,7 @@ impl World {
     /// A client connects, and mostly takes up where it was.
     pub fn connect(&mut self, c: usize) {
         self.connects += 1;
-        let reactor = self.dice.below(self.plan.reactors) as u8;
-        let conn = self.server.place(reactor);
+        let conn = self.server.place();
         let who = self.clients[c].who;
         let says_so = self.dice.chance(80);
         let has_header = says_so && who < 100 && self.dice.chance(30);

@@ -26,13 +26,15 @@ impl History {
     pub fn push(&mut self, heard: Vec<Event>) {
         let mut seen = BTreeMap::new();
         for event in &heard {
-            if let Event::Enter(peer) = event {
-                *seen.entry(*peer).or_insert(0) += 1;
+            match event {
+                Event::Enter(peer) => seen.entry(*peer).or_insert((0, 0)).0 += 1,
+                Event::Exit(peer) => seen.entry(*peer).or_insert((0, 0)).1 += 1,
+                Event::Renamed(_) => {}
             }
         }
-        for (peer, times) in seen {
+        for (peer, (enters, exits)) in seen {
             let entries = self.entries.entry(peer).or_default();
-            *entries = times.max(*entries);
+            *entries = enters.max(exits).max(*entries);
         }
         self.heard.push(heard);
     }

@@ -11,6 +11,7 @@ use crate::dice::Dice;
 /// The shape of one run.
 pub struct Plan {
     pub steps: u64,
+    /// Queues from reactors to each worker.
     pub reactors: usize,
     pub workers: usize,
     pub clients: usize,

@@ -85,17 +85,15 @@ impl Server {
     }
 
     /// A place for a connection.
-    pub fn place(&mut self, reactor: u8) -> ConnId {
-        let same = |(id, taken): &&mut (ConnId, bool)| !*taken && id.reactor() == ReactorId(reactor);
-        match self.slots.iter_mut().find(same) {
+    pub fn place(&mut self) -> ConnId {
+        match self.slots.iter_mut().find(|(_, taken)| !taken) {
             Some((id, taken)) => {
                 *id = ConnId::new(id.reactor(), id.slot(), id.generation() + 1);
                 *taken = true;
                 *id
             }
             None => {
-                let slot = self.slots.iter().filter(|(id, _)| id.reactor() == ReactorId(reactor)).count();
-                let id = ConnId::new(ReactorId(reactor), slot, 0);
+                let id = ConnId::new(ReactorId(0), self.slots.len(), 0);
                 self.slots.push((id, true));
                 id
             }
@@ -183,7 +181,9 @@ impl World {
     /// Messages of a connection go to its worker.
     pub fn hand_in(&mut self, conn: ConnId, items: Vec<Item>, texts: String, bytes: Vec<u8>) {
         let worker = usize::from(worker_of(conn, self.worker_count).0);
-        let sender = self.worker_count + 1 + usize::from(conn.reactor().0);
+        // All ids are of one reactor, so that a worker's orders keep their order; the queues of several
+        // are there all the same.
+        let sender = self.worker_count + 1 + conn.slot() / 3 % self.plan.reactors;
         let batch = Batch { items, texts, bytes, read_at: self.now.mono };
         self.server.workers[worker].inbox[sender].push_back(Message::Batch(batch));
     }
@@ -287,19 +287,18 @@ impl World {
     }
 
     fn outbox(&self) -> Outbox<Peer> {
-        OUTBOX.with(|kept| kept.borrow_mut().take()).unwrap_or_else(|| Outbox::new(2))
+        OUTBOX.with(|kept| kept.borrow_mut().take()).unwrap_or_else(|| Outbox::new(1))
     }
 
     /// Hands on what a step ordered, and looks at it.
     fn carry(&mut self, worker: usize, mut out: Outbox<Peer>) {
         self.look_at(worker);
-        for reactor in 0..out.orders.len() {
-            if out.orders[reactor].len() > 1 && self.saboteur.strikes(Mutation::SwapMessages, 30) {
-                out.orders[reactor].swap(0, 1);
-            }
-            for order in out.orders[reactor].drain(..) {
-                self.order(order);
-            }
+        let orders = &mut out.orders[0];
+        if orders.len() > 1 && self.saboteur.strikes(Mutation::SwapMessages, 30) {
+            orders.swap(0, 1);
+        }
+        for order in orders.drain(..) {
+            self.order(order);
         }
         for (to, message) in out.peers.drain(..) {
             if matches!(message, Peer::Signaling(_)) && self.saboteur.strikes(Mutation::LosePeer, 3) {

@@ -132,7 +132,9 @@ impl World {
         assert!(is_meant && own != from, "signal {number} for {:?} comes to peer {own:x}", signal.target);
         let of = &self.server.conns[&conn];
         assert!(of.is_in(&room), "signal {number} comes to {conn}, which is not in {room}");
-        let passed = self.passed.entry((sender, own, room.into())).or_default();
+        let is_named = signal.room.is_some();
+        let passed = self.passed.entry((sender, own, room.into(), is_named)).or_default();
+        let signal = &self.signals[number];
         let is_later = |before: Option<usize>| before.is_none_or(|before| before < number);
         match signal.kind {
             Signal::Candidate => {

@@ -53,8 +53,8 @@ pub struct World {
     pub requests: Vec<Req>,
     pub signals: Vec<Sent>,
     pub relays: Vec<Relayed>,
-    /// By sender, receiver and room.
-    pub passed: BTreeMap<(ConnId, u64, Box<str>), Passed>,
+    /// By sender, receiver, room, and whether they name that.
+    pub passed: BTreeMap<(ConnId, u64, Box<str>, bool), Passed>,
     /// What peers were told that they missed.
     pub missed: BTreeMap<u64, u64>,
     pub tokens: Vec<Token>,

@@ -19,6 +19,9 @@ impl Signaling {
         answer: &Reply,
         now: Now,
     ) {
+        if alone && self.handing.contains_key(&conn) {
+            return self.on_last_answer(conn, answer);
+        }
         let Some(connection) = self.conns.get_mut(&conn) else {
             // It is over, or another has its place: nobody is in the room.
             if let Reply::Created { room, .. } | Reply::Joined { room, .. } | Reply::Connected { room, .. } = answer {

@@ -174,6 +174,8 @@ pub(super) struct Handover {
 #[derive(Debug)]
 pub(super) struct Handing {
     pub to: ConnId,
+    pub address: SocketAddr,
+    /// Rooms, and the answer to the lost one's last request.
     pub waits: usize,
     pub handover: Handover,
 }

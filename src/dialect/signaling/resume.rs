@@ -14,7 +14,7 @@ use super::Signaling;
 use super::conn::{Busy, Handing, Handover, Queue};
 use super::peer::{Ask, Meta, Say};
 use super::token::Token;
-use super::wire::{Message, Refusal};
+use super::wire::{Message, Refusal, Reply};
 use crate::base::{ConnId, Metric, Now, Reason};
 use crate::engine::work::{Order, worker_of};
 
@@ -55,6 +55,7 @@ impl Signaling {
         let Some(connection) = self.conns.get_mut(&from) else { return };
         let (peer, key, era) = (connection.peer, connection.key.clone(), connection.era);
         let is_proved = connection.is_proved;
+        let is_asking = matches!(connection.busy, Some(Busy::Room { .. }));
         let queue = std::mem::take(&mut connection.queue);
         if connection.away_until.is_none() {
             // It was lost without a word: the client knew before its server did.
@@ -67,7 +68,9 @@ impl Signaling {
             self.fx.ask_room(room, Ask::Rebind { from, to, address, back });
         }
         let handover = Handover { peer, key, is_proved, era, rooms: Vec::new(), queue };
-        self.handing.insert(from, Handing { to, waits: rooms.len(), handover });
+        // What it has asked may yet bring it into a room, in which nobody may be twice.
+        let waits = rooms.len() + usize::from(is_asking);
+        self.handing.insert(from, Handing { to, address, waits, handover });
         self.hand_over(from);
     }
 
@@ -78,6 +81,29 @@ impl Signaling {
             handing.handover.rooms.push((room, name));
         }
         self.hand_over(from);
+    }
+
+    /// The last request of a connection whose place is being taken is answered.
+    pub(super) fn on_last_answer(&mut self, from: ConnId, answer: &Reply) {
+        let back = self.fx.worker;
+        let Some(handing) = self.handing.get_mut(&from) else { return };
+        let (to, address) = (handing.to, handing.address);
+        match answer {
+            Reply::Created { room, .. } | Reply::Joined { room, .. } | Reply::Connected { room, .. } => {
+                self.fx.ask_room(room, Ask::Rebind { from, to, address, back });
+            }
+            Reply::Disconnected { .. }
+            | Reply::Left { .. }
+            | Reply::Kicked { .. }
+            | Reply::Renamed { .. }
+            | Reply::Sent { .. }
+            | Reply::Present { .. }
+            | Reply::Nothing
+            | Reply::Refused(_) => {
+                handing.waits -= 1;
+                self.hand_over(from);
+            }
+        }
     }
 
     fn hand_over(&mut self, from: ConnId) {
