@@ -38,7 +38,11 @@ impl Security {
                 60,
                 "How far the time in a signed message may be from the server's. An id is taken once within it.",
             ),
-            public_status: r.flag("PublicStatus", true, "Whether `/metrics` and `/api/status` answer without a key."),
+            public_status: r.flag(
+                "PublicStatus",
+                true,
+                "Whether `/metrics`, `/api/status` and `/stats` answer without a key.",
+            ),
         }
     }
 }

@@ -184,6 +184,13 @@ async def test_stats_have_their_shape(start):
     await eventually(empty)
 
 
+async def test_stats_are_for_those_who_may_where_the_status_is_not_public(start):
+    server = start(CONFIG | {"Security": {"PublicStatus": False}})
+    for path in ("/stats", "/ws/stats"):
+        assert server.http(path=path)[0] == 401
+        assert server.http(path=path, headers={"Authorization": f"Key {server.admin}"})[0] == 200
+
+
 @pytest.mark.parametrize(
     "path,headers", [("/health", {"Accept": "text/plain"}), ("/health", {"X-Client-ID": "x"}), ("/ws/health", {})], ids=["accept", "client", "path"]
 )

@@ -138,6 +138,21 @@ fn who_sends_rubbish_is_told_and_then_closed() {
 }
 
 #[test]
+fn messages_have_a_rate_and_those_beyond_it_their_answer() {
+    let messages = Some(RateLimit { requests: 3, period: Duration::from_secs(3) });
+    let mut scene = Scene::new(1, SignalingSettings { messages, ..loose() });
+    let (a, b) = (scene.open(), scene.open());
+    for _ in 0..3 {
+        assert_eq!(scene.ask(a, "Ping", &json!({})).kind, "Ping");
+    }
+    assert_eq!(scene.error(a, "Ping", &json!({})), "Rate limit exceeded. Please try again later.");
+    assert_eq!(scene.ask(b, "Ping", &json!({})).kind, "Ping", "it is of one connection");
+    scene.pass(Duration::from_secs(1));
+    assert_eq!(scene.ask(a, "Ping", &json!({})).kind, "Ping");
+    assert_eq!(scene.unsettled[&a], 0);
+}
+
+#[test]
 fn the_relay_has_quotas_by_connection_and_by_room() {
     for workers in [1, 2] {
         let relay = RelayLimit { connection_bytes: Some(3000), room_bytes: Some(10_000) };

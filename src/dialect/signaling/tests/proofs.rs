@@ -125,6 +125,27 @@ fn where_it_is_optional_what_was_proved_stays_so() {
 }
 
 #[test]
+fn a_proof_that_comes_later_protects_from_then_on() {
+    for workers in [1, 2] {
+        let mut scene = Scene::new(workers, with(Proof::Optional));
+        let owner = Owner::new(1);
+        let a = scene.open();
+        let named = json!({"room_name": "r", "password": "1234", "public_key": owner.key()});
+        let room = scene.ask(a, "CreateRoom", &named).payload["room_id"].as_str().unwrap().to_owned();
+        scene.close(a);
+        let b = scene.open();
+        owner.prove(&mut scene, b);
+        let stated = json!({"room_id": room, "public_key": owner.key()});
+        assert_eq!(scene.ask(b, "ConnectRoom", &stated).kind, "RoomConnected");
+        let thief = scene.open();
+        for kind in ["LeaveRoom", "ConnectRoom"] {
+            assert_eq!(scene.error(thief, kind, &stated), UNPROVED, "{kind}");
+        }
+        assert_eq!(scene.error(thief, "CreateRoom", &named), UNPROVED, "the room's id is not given away");
+    }
+}
+
+#[test]
 fn where_it_is_off_nobody_is_challenged_and_nothing_is_demanded() {
     let mut scene = Scene::new(1, loose());
     let a = scene.open();
