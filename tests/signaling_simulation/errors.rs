@@ -192,8 +192,10 @@ impl World {
         let Ask::Resume { token, text } = ask else { return false };
         let token = &self.tokens[*token];
         let (own, before) = (&self.server.conns[&conn], &self.server.conns[&token.conn]);
+        // A place is kept in the rooms in which it was when it was lost.
+        let lost = if before.is_known_gone { sent.min(before.gone_in) } else { sent };
         let is_kept = match self.peers.get(&token.conn) {
-            Some(peer) => self.present.iter().any(|((_, other), since)| other == peer && *since < sent),
+            Some(peer) => self.present.iter().any(|((_, other), since)| other == peer && *since < lost),
             None => false,
         };
         let grace = self.plan.settings.grace;
@@ -201,7 +203,6 @@ impl World {
         token.text != *text
             || token.tries > 1
             || !is_kept
-            || before.is_known_gone && !before.had_place
             || is_late
             || token.conn == conn
             || !own.views.is_empty()

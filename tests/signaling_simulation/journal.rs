@@ -127,8 +127,8 @@ impl Journal {
     /// Whether at some time since a step a room was so, and lastingly.
     pub fn ever(&self, room: &str, since: u64, is_so: impl Fn(Option<&Record>) -> bool) -> bool {
         let Some(versions) = self.rooms.get(room) else { return is_so(None) };
-        for version in versions.iter().rev().filter(|version| !version.is_ghost) {
-            if version.is_durable && is_so(version.record.as_ref()) {
+        for version in versions.iter().rev().filter(|version| !version.is_ghost && version.is_durable) {
+            if is_so(version.record.as_ref()) {
                 return true;
             }
             if version.step < since {

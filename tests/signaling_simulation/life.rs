@@ -23,9 +23,9 @@ pub struct Conn {
     pub is_closed: bool,
     /// Its worker knows that.
     pub is_known_gone: bool,
-    /// When its worker heard of it, and whether it was in a room then.
+    /// When its worker heard of it.
     pub gone_at: Mono,
-    pub had_place: bool,
+    pub gone_in: u64,
     pub was_kicked: bool,
     /// Its client does not read what comes.
     pub is_deaf: bool,
@@ -99,10 +99,9 @@ impl World {
 
     /// A worker takes the end of a connection.
     pub fn heard_of_end(&mut self, conn: ConnId) {
-        let now = self.now.mono;
+        let (now, step) = (self.now.mono, self.step);
         let Some(of) = self.server.conns.get_mut(&conn) else { return };
-        (of.is_known_gone, of.gone_at) = (true, now);
-        of.had_place = !of.views.is_empty();
+        (of.is_known_gone, of.gone_at, of.gone_in) = (true, now, step);
         self.server.free(conn);
     }
 

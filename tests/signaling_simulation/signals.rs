@@ -177,7 +177,7 @@ impl World {
 
     /// Whether others know, or knew, a connection by this id. Of one that came and went in one step
     /// nobody saw it.
-    fn is_known_by(&mut self, conn: ConnId, id: u64) -> bool {
+    pub fn is_known_by(&mut self, conn: ConnId, id: u64) -> bool {
         *self.peers.entry(conn).or_insert(id) == id || self.ids.contains(&(conn, id))
     }
 
