@@ -173,10 +173,17 @@ impl World {
                 let relay = &self.relays[*number];
                 // Without a room the current one is meant, whoever is elsewhere.
                 let is_missing = |target| self.is_peer_missing(conn, target, relay.room.as_deref(), sent);
-                relay.target.is_some_and(|target| relay.room.is_none() || is_missing(target))
+                let is_lost = |target| matches!(target, Target::Peer(peer) if self.was_lost(peer));
+                relay.target.is_some_and(|target| relay.room.is_none() || is_missing(target) || is_lost(target))
             }
             _ => false,
         }
+    }
+
+    /// A connection of the peer is closed: its place may be kept, but nothing that is relayed waits for it.
+    fn was_lost(&self, peer: u64) -> bool {
+        let mut conns = self.peers.iter().filter(|(_, own)| **own == peer).map(|(conn, _)| conn);
+        conns.any(|conn| self.server.conns.get(conn).is_none_or(|conn| conn.is_closed))
     }
 
     /// In none of the sender's rooms both were there all the time.
