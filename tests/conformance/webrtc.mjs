@@ -57,7 +57,7 @@ try {
       same(found.polite, [false, true]);
       same(found.ids, [1, 1, true]);
       same(found.state, ['connected', 'connected']);
-      if (!found.pairs) throw new Error('no pair of candidates succeeded');
+      if (!found.pairs) throw new Error('no check of a pair of candidates was answered');
       if (found.refused[1]) throw new Error('the polite one refused an offer');
       if (!found.seen.flat().includes('Candidate')) throw new Error(`no candidate came: ${found.seen}`);
     });
