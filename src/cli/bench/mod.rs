@@ -34,7 +34,7 @@ pub use args::Args;
 use args::ScenarioKind;
 pub use error::BenchError;
 use report::{Outcome, Report, Snapshot};
-use scenario::{Board, Connect, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario, Signal};
+use scenario::{Board, Connect, Exchange, Fanout, Guaranteed, Idle, Load, Pace, Progress, Scenario};
 use session::{Guarantee, Role, Rooms};
 use shared::{Phase, Shared};
 use stamp::Payload;
@@ -326,7 +326,7 @@ impl Crew {
             ScenarioKind::Echo | ScenarioKind::Rpc => Box::new(Exchange::new(self.run, args.pipeline, payload)),
             ScenarioKind::Idle => Box::new(Idle::new(self.run, args.ping_rate / args.threads as f64)),
             ScenarioKind::Connect => Box::new(Connect::default()),
-            ScenarioKind::Signal => Box::new(Signal::new(self.run, args.pipeline, payload)),
+            ScenarioKind::Signal => Box::new(Exchange::of_pairs(self.run, args.pipeline, payload)),
             ScenarioKind::Fanout => {
                 let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
                 Box::new(Fanout::new(self.run, pace, payload, self.topics.clone(), args.stride(), self.board.clone()))

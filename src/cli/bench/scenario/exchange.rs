@@ -1,5 +1,6 @@
 //! `echo` and `rpc`: each connection keeps a number of messages in flight and sends the next one
-//! when one comes back.
+//! when one comes back. `signal`: what comes back is the peer's; the owner of each room begins, and
+//! what is measured is the way from one peer through the server to the other.
 
 use super::{Conns, Scenario};
 use crate::cli::bench::conn::Conn;
@@ -12,7 +13,9 @@ use crate::cli::bench::stats::Tally;
 #[derive(Debug, Default)]
 struct Lane {
     sent: u64,
+    /// What came back, or from the peer.
     back: Sequence,
+    heard: u64,
 }
 
 /// One thread's part.
@@ -21,6 +24,8 @@ pub struct Exchange {
     run: u16,
     pipeline: usize,
     payload: Payload,
+    /// Whether connections go by pairs, both of them in one thread.
+    is_paired: bool,
     /// By connection.
     lanes: Vec<Lane>,
     tally: Tally,
@@ -29,7 +34,17 @@ pub struct Exchange {
 impl Exchange {
     /// `pipeline` messages in flight on each connection.
     pub fn new(run: u16, pipeline: usize, payload: Payload) -> Exchange {
-        Exchange { run, pipeline, payload, lanes: Vec::new(), tally: Tally::default() }
+        Exchange { run, pipeline, payload, is_paired: false, lanes: Vec::new(), tally: Tally::default() }
+    }
+
+    /// The same between the two of each pair of connections: an even number, and the odd one behind it.
+    pub fn of_pairs(run: u16, pipeline: usize, payload: Payload) -> Exchange {
+        Exchange { is_paired: true, ..Exchange::new(run, pipeline, payload) }
+    }
+
+    /// Whose messages come to a connection.
+    fn source(&self, number: usize) -> usize {
+        if self.is_paired { number ^ 1 } else { number }
     }
 
     fn send(&mut self, conn: &mut Conn, phase: Phase, now: u64) {
@@ -46,7 +61,7 @@ impl Scenario for Exchange {
         self.lanes.resize_with(conns.list.len(), Lane::default);
         for id in 0..conns.list.len() {
             let conn = conns.touch(id);
-            if conn.is_live() {
+            if conn.is_live() && (!self.is_paired || conn.number.is_multiple_of(2)) {
                 for _ in 0..self.pipeline {
                     self.send(conn, Phase::WarmUp, now);
                 }
@@ -63,8 +78,10 @@ impl Scenario for Exchange {
                 return;
             }
         };
-        let is_ours = stamp.run == self.run && stamp.lane == conn.number as u32;
-        let Some(lane) = self.lanes.get_mut(conn.id).filter(|lane| is_ours && stamp.seq < lane.sent) else {
+        let is_ours = stamp.run == self.run && stamp.lane == self.source(conn.number) as u32;
+        // How many the peer has sent, this connection's lane does not know.
+        let was_sent = |lane: &&mut Lane| self.is_paired || stamp.seq < lane.sent;
+        let Some(lane) = self.lanes.get_mut(conn.id).filter(|lane| is_ours && was_sent(lane)) else {
             self.tally.faults.unexpected += 1;
             return;
         };
@@ -76,6 +93,7 @@ impl Scenario for Exchange {
                 return;
             }
         }
+        lane.heard += 1;
         if !is_answer {
             self.tally.faults.unexpected += 1;
         } else if phase == Phase::Measure {
@@ -88,7 +106,9 @@ impl Scenario for Exchange {
     }
 
     fn outstanding(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.back.missing(lane.sent)).sum()
+        let (sent, heard) =
+            self.lanes.iter().fold((0, 0), |(sent, heard), lane| (sent + lane.sent, heard + lane.heard));
+        sent.saturating_sub(heard)
     }
 
     fn finish(&mut self) -> Tally {

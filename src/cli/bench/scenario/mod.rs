@@ -6,7 +6,6 @@ mod exchange;
 mod fanout;
 mod guaranteed;
 mod idle;
-mod signal;
 
 use super::conn::Conn;
 use super::session::Heard;
@@ -18,7 +17,6 @@ pub use exchange::Exchange;
 pub use fanout::{Board, Fanout, Pace};
 pub use guaranteed::{Guaranteed, Load, Progress};
 pub use idle::Idle;
-pub use signal::Signal;
 
 /// A thread's connections, and which of them have something to send.
 #[derive(Debug)]
