@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::build::StartError;
 use super::first_start::keys_path;
 use super::shard::Peer;
+use super::start_error::StartError;
 use super::status::StatusSource;
 use super::store;
 use super::watch::Watchdog;

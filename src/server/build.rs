@@ -1,9 +1,8 @@
 //! From a configuration to running threads.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -19,6 +18,7 @@ use super::routes::{Service, serve};
 use super::settings::{VERSION, hydrogen_settings, reactor_settings, topic_bounds};
 use super::shard::{Dialects, Peer, Seat};
 use super::signaling::{RoomBoard, SignalingSeeds};
+use super::start_error::StartError;
 use super::status::rooms::RoomStatus;
 use super::status::{About, StatusSource};
 use super::stop::{Server, Threads};
@@ -28,13 +28,12 @@ use super::wiring::Wiring;
 use crate::base::{Counters, DialectId, Metric, ReactorId, WorkerId};
 use crate::config::{Config, SecureMode};
 use crate::dialect::hydrogen::system::{self, SystemChannel};
-use crate::dialect::hydrogen::{Channels, ChannelsError, Hydrogen, HydrogenSettings, Parts, Reports, ShardImage};
+use crate::dialect::hydrogen::{Channels, Hydrogen, HydrogenSettings, Parts, Reports, ShardImage};
 use crate::engine::auth::{Access, Throttle, ThrottlePolicy};
 use crate::engine::channel::{Channel, CompletionSink, Emitter, EventSink};
 use crate::engine::conn::Settings;
 use crate::engine::endpoint::Endpoint;
 use crate::sys::clock::Clock;
-use crate::sys::keyfile::KeyFileError;
 use crate::sys::mailbox::{MESSAGE_BATCHES, ReactorSender, Reactors, WorkerReceiver, WorkerSender};
 use crate::sys::network::NetworkChannel;
 use crate::sys::reactor::{self, Reactor};
@@ -46,50 +45,6 @@ use crate::sys::worker::{self, Lent, Worker};
 const STATUS_JOBS: usize = 1024;
 /// Requests that may wait for the keeper of the access snapshot.
 const KEEPER_JOBS: usize = 256;
-
-/// Why the server did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The data folder cannot be made or written.
-    DataDir(std::path::PathBuf, io::Error),
-    /// The keys file cannot be used.
-    Keys(KeyFileError),
-    /// The keys cannot be used together, or the configured key is too weak.
-    Key(String),
-    /// The certificate or its key cannot be used.
-    Tls(String),
-    /// An address cannot be listened on.
-    Listen(SocketAddr, io::Error),
-    /// The store cannot be opened.
-    Store(String),
-    /// The rooms cannot be served.
-    Signaling(String),
-    /// A channel cannot be registered.
-    Channel(ChannelsError),
-    /// A thread or a poll could not be made.
-    System(io::Error),
-    /// The configuration says that the server is not enabled.
-    Disabled,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::DataDir(path, error) => write!(f, "DataDir {}: {error}", path.display()),
-            StartError::Keys(error) => write!(f, "{error}"),
-            StartError::Key(why) => write!(f, "{why}"),
-            StartError::Tls(why) => write!(f, "TLS: {why}"),
-            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            StartError::Store(why) => write!(f, "{why}"),
-            StartError::Signaling(why) => write!(f, "Signaling: {why}"),
-            StartError::Channel(error) => write!(f, "{error}"),
-            StartError::System(error) => write!(f, "{error}"),
-            StartError::Disabled => f.write_str("WebSocketServer.Enabled is false: there is nothing to serve"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// Builds a server: a configuration, and channels of the application's own.
 pub struct ServerBuilder {

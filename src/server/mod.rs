@@ -13,13 +13,15 @@ mod run;
 mod settings;
 pub mod shard;
 mod signaling;
+mod start_error;
 mod status;
 mod stop;
 mod store;
 mod watch;
 mod wiring;
 
-pub use build::{ServerBuilder, StartError};
+pub use build::ServerBuilder;
 pub use run::{RunError, first_key, run};
 pub use settings::{hydrogen_settings, reactor_settings, signaling_settings, topic_bounds};
+pub use start_error::StartError;
 pub use stop::{Server, Stopper};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::build::StartError;
 use super::settings::signaling_settings;
+use super::start_error::StartError;
 use crate::base::{Counters, Now, Wall, WorkerId};
 use crate::config::Config;
 use crate::dialect::signaling::{

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::build::StartError;
 use super::shard::Peer;
 use super::signaling::load_rooms;
+use super::start_error::StartError;
 use crate::base::limits::BLOCKS;
 use crate::base::{Counters, Metric, Now, Wall, WorkerId};
 use crate::config::Config;
