@@ -202,7 +202,9 @@ impl World {
         // A place is kept in the rooms in which it was when it was lost.
         let lost = if before.is_known_gone { sent.min(before.gone_in) } else { sent };
         let is_kept = match self.peers.get(&token.conn) {
-            Some(peer) => self.present.iter().any(|((_, other), since)| other == peer && *since < lost),
+            Some(peer) => {
+                self.present.iter().any(|((room, other), since)| other == peer && *since < lost && before.is_in(room))
+            }
             None => false,
         };
         let grace = self.plan.settings.grace;
