@@ -272,7 +272,10 @@ impl World {
             .map(|row| row["room_id"].as_str().or(row["network_id"].as_str()).expect("an id").to_owned())
             .collect();
         let old = std::mem::take(&mut self.conn(before).views);
-        let peer = self.peers.get(&before).copied().expect("who has a place is known");
+        // It may have been taking another's place itself.
+        let known = self.peers.get(&before).copied();
+        let peer = got.peer("connection_id").or(known).expect("who has a place is known");
+        assert!(self.is_known_by(before, peer), "{conn} gets another's place than that of {before}");
         self.peers.insert(conn, peer);
         self.ids.insert((conn, peer));
         *self.missed.entry(peer).or_default() += missed;

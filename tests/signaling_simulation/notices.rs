@@ -159,6 +159,10 @@ impl World {
     /// A connection comes into a room, or says once more that it is in.
     pub fn came_in(&mut self, conn: ConnId, room: &str) {
         let step = self.step;
+        if self.plan.settings.clients_max <= 3 {
+            // In one step several may come and go.
+            self.full.insert(room.into(), step);
+        }
         let views = &mut self.conn(conn).views;
         let is_new = !views.contains_key(room);
         views.entry(room.into()).or_insert_with(|| View::new(step)).list(is_new);

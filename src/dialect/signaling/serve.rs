@@ -155,8 +155,8 @@ impl Signaling {
         };
         // The room that it came to last is looked through first.
         let Some(room) = rest.pop() else { return };
-        // One that goes from room to room must not be overtaken.
-        let alone = !rest.is_empty();
+        // One that may go from room to room must not be overtaken.
+        let alone = signal.room.is_empty();
         if alone {
             connection.busy = Some(Busy::Room { grace: false });
         }
