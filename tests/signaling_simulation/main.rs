@@ -34,7 +34,16 @@ use seeds::Simulated;
 use world::World;
 
 /// Seeds that once failed. They run whatever the environment says.
-const REGRESSIONS: &[(u64, &str)] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (2, "a room that was refused reached the disk, and its owner made another"),
+    (9, "who was lost while it came in once more was told of twice"),
+    (22, "a change that was refused reached the disk, and was never taken back"),
+    (41, "who was resumed while it came into a room was there twice, and the others were told that it left"),
+    (176, "who was kicked while it was lost got that room's signals when it came back to another"),
+    (239, "who was let in while the server stopped did not hear of it"),
+    (1964, "a signal that named no room, and went from room to room, was overtaken"),
+    (75777, "a signal that named no room was overtaken when its sender came into another room"),
+];
 
 impl Simulated for World {
     type Mutation = Mutation;

@@ -289,6 +289,18 @@ impl Scene {
         while let Some(request) = self.waiting.pop_front() {
             self.answer_store(request, is_good);
         }
+        if !is_good {
+            self.tell_well();
+        }
+    }
+
+    /// A store that failed is well again before it is asked anything else.
+    fn tell_well(&mut self) {
+        for worker in 0..self.shards.len() {
+            let now = self.now;
+            self.shards[worker].on_store(&StoreEvent::Well, now, &mut self.out);
+            self.settle(worker);
+        }
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -319,7 +331,12 @@ impl Scene {
             match self.disk {
                 Disk::Slow => self.waiting.push_back(request),
                 Disk::Good => self.answer_store(request, true),
-                Disk::Failing => self.answer_store(request, false),
+                Disk::Failing => {
+                    self.answer_store(request, false);
+                    self.disk = Disk::Good;
+                    self.tell_well();
+                    self.disk = Disk::Failing;
+                }
             }
         }
     }
