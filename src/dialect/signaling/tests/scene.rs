@@ -181,16 +181,6 @@ impl Scene {
         self.settle(worker);
     }
 
-    /// The store is well again, and says so.
-    pub fn heal(&mut self) {
-        self.disk = Disk::Good;
-        for worker in 0..self.shards.len() {
-            let now = self.now;
-            self.shards[worker].on_store(&StoreEvent::Well, now, &mut self.out);
-            self.settle(worker);
-        }
-    }
-
     /// Sends a request as older clients do.
     pub fn send(&mut self, conn: ConnId, id: &str, kind: &str, payload: &Value) {
         let payload = STANDARD.encode(payload.to_string());
