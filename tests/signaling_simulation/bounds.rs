@@ -26,8 +26,10 @@ impl World {
             assert!(room.members.len() <= settings.members_max, "{} members of {id}", room.members.len());
             assert!(room.mail <= WAITING, "{} requests wait for {id}", room.mail);
             assert!(room.held_candidates <= SIGNALS, "{} candidates are held in {id}", room.held_candidates);
-            // In one step one may come, another be refused, and the first go.
-            if room.live.len() + 1 >= settings.clients_max || room.members.len() >= settings.members_max {
+            // In one step one may come, another be refused, and the first go; and so for each request that waited.
+            let before = self.mails.insert(id.clone(), room.mail).unwrap_or(0);
+            let served = before.saturating_sub(room.mail);
+            if room.live.len() + served + 1 >= settings.clients_max || room.members.len() >= settings.members_max {
                 self.full.insert(id.clone(), self.step);
             }
             conns.clear();

@@ -119,6 +119,7 @@ impl World {
         self.present.clear();
         self.wrong.clear();
         self.full.clear();
+        self.mails.clear();
         self.peers.clear();
         self.ids.clear();
         self.out.clear();

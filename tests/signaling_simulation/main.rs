@@ -43,6 +43,8 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (239, "who was let in while the server stopped did not hear of it"),
     (1964, "a signal that named no room, and went from room to room, was overtaken"),
     (75777, "a signal that named no room was overtaken when its sender came into another room"),
+    (170207, "a room that was full within one step alone was not seen to be: the model"),
+    (173772, "a refusal within one step was called wrong, as in 170207"),
 ];
 
 impl Simulated for World {

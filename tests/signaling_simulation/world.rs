@@ -71,6 +71,8 @@ pub struct World {
     pub gone: BTreeMap<(Box<str>, u8), u64>,
     /// When a room was full last.
     pub full: BTreeMap<Box<str>, u64>,
+    /// Requests that waited for a room when it was last looked at.
+    pub mails: BTreeMap<Box<str>, usize>,
     /// When somebody came into a room last.
     pub activity: BTreeMap<Box<str>, Mono>,
     /// Since when a member of a room knows that it is one.
@@ -126,6 +128,7 @@ impl World {
             out: BTreeMap::new(),
             gone: BTreeMap::new(),
             full: BTreeMap::new(),
+            mails: BTreeMap::new(),
             activity: BTreeMap::new(),
             members: BTreeMap::new(),
             wrong: BTreeMap::new(),
