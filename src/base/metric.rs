@@ -131,6 +131,7 @@ pub const SIGNALING_REQUESTS: &[&str] = &[
     "presence",
     "ice_servers",
     "relay",
+    "challenge",
     "unknown",
 ];
 

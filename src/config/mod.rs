@@ -56,7 +56,7 @@ pub use reference::reference;
 pub use security::Security;
 pub use sessions::Sessions;
 pub use shutdown::Shutdown;
-pub use signaling::{Allowance, IceServers, Proof, Relay, Signaling, Turn};
+pub use signaling::{Allowance, IceServers, PeerKeys, Proof, Relay, Signaling, Turn};
 pub use store::Store;
 pub use topic_rules::TopicRule;
 pub use topics::Topics;

@@ -51,6 +51,8 @@ pub struct Signaling {
     pub password_limit: Option<Allowance>,
     /// Whether connections show that their keys are theirs.
     pub proof: Proof,
+    /// What members are told of each other's keys.
+    pub peer_keys: PeerKeys,
     /// How long the place of a lost connection is kept; zero is not at all.
     pub grace: Duration,
     /// What clients are told of STUN and TURN servers.
@@ -77,6 +79,15 @@ pub enum Proof {
     Optional,
     /// They must, before anything that needs a key.
     Required,
+}
+
+/// What members are told of each other's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKeys {
+    /// The keys.
+    Real,
+    /// What stands for them.
+    Alias,
 }
 
 /// Bytes per minute that the server passes on; `None` passes nothing on.
@@ -150,8 +161,14 @@ impl Signaling {
             proof: r.choice(
                 "ProofOfPossession",
                 &[("off", Proof::Off), ("optional", Proof::Optional), ("required", Proof::Required)],
-                ("off", Proof::Off),
-                "Whether a connection shows, by a signature, that the key it names is its own. Clients of GoVPN cannot.",
+                ("optional", Proof::Optional),
+                "Whether a connection shows, by a signature, that the key it names is its own: it cannot, it may, or it must. Clients of GoVPN cannot.",
+            ),
+            peer_keys: r.choice(
+                "PeerKeys",
+                &[("real", PeerKeys::Real), ("alias", PeerKeys::Alias)],
+                ("real", PeerKeys::Real),
+                "What members are told of each other's keys: the keys, or aliases, so that no member can state another's.",
             ),
             grace: r.seconds(
                 "GraceSeconds",

@@ -155,6 +155,10 @@ pub fn signaling_settings(config: &Config) -> SignalingSettings {
             config::Proof::Optional => signaling::Proof::Optional,
             config::Proof::Required => signaling::Proof::Required,
         },
+        peer_keys: match section.peer_keys {
+            config::PeerKeys::Real => signaling::PeerKeys::Real,
+            config::PeerKeys::Alias => signaling::PeerKeys::Alias,
+        },
         grace: section.grace,
         ice: signaling::IceServers {
             stun: section.ice_servers.stun.clone(),

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import json
 import re
 import time
 
@@ -16,6 +17,7 @@ each_era = pytest.mark.parametrize("era", ERAS, ids=str)
 TOO_MANY = "Rate limit exceeded. Please try again later."
 ANOTHER_KEY = "Public key does not match this connection"
 UNPROVED = "Proof of possession required"
+IN_USE = "Public key is in use by another connection"
 
 
 def settings(**signaling):
@@ -78,7 +80,7 @@ class Owner:
         return base64.b64encode(self.secret.sign(text.encode() + nonce.encode())).decode()
 
     async def prove(self, peer):
-        nonce = (await peer.told("Challenge"))["nonce"]
+        nonce = (await peer.ok("GetChallenge", {}, "Challenge"))["nonce"]
         answer = await peer.ok("Prove", {"public_key": self.key, "signature": self.signature(nonce)}, "Proved")
         assert answer == {"public_key": self.key}
 
@@ -88,10 +90,18 @@ def proofs():
     return [Owner() for _ in range(2)]
 
 
-async def test_with_the_policy_off_nobody_is_challenged(server):
+@pytest.mark.parametrize("policy", [None, "off", "optional"])
+async def test_who_need_not_prove_anything_hears_nothing_of_it(start, policy):
+    server = start(settings(**({"ProofOfPossession": policy} if policy else {})))
     async with Peer.open(server) as a:
         await a.sync()
         assert a.order == ["Ping"]
+        if policy == "off":
+            for type in ("GetChallenge", "Prove"):
+                assert await a.error(type, {"public_key": a.key}) == "Proof of possession is not enabled"
+        else:
+            nonce = (await a.ok("GetChallenge", {}, "Challenge"))["nonce"]
+            assert len(nonce) >= 16 and nonce == (await a.ok("GetChallenge", {}, "Challenge"))["nonce"]
 
 
 @pytest.mark.parametrize("policy", ["optional", "required"])
@@ -186,6 +196,85 @@ async def test_a_proof_is_for_one_connection_one_key_and_one_nonce(start, proofs
     async with Peer.open(server, owner.key) as a:
         await owner.prove(a)
         assert await a.create()
+
+
+# -- keys that nobody has proved
+
+
+@each_era
+@pytest.mark.parametrize("policy", ["off", "optional"])
+async def test_a_stranger_with_another_s_key_undoes_nothing(start, era, policy):
+    """It states the key on a connection that has stated no other, as everybody can who knows it."""
+    server = start(settings(ProofOfPossession=policy))
+    async with Peer.open(server, era=era) as a, Peer.open(server, era=era) as b:
+        room = await a.create()
+        await b.join(room)
+        await a.meets()
+        for victim in (a, b):
+            async with Peer.open(server, victim.key, era=era) as thief:
+                leave = {era.id: room, "public_key": victim.key}
+                assert await thief.error(era.of("Leave"), leave) == IN_USE
+                await thief.connect(room)
+                assert await thief.error(era.of("Leave"), leave) == IN_USE
+                if victim is a:
+                    assert await thief.error("Kick", {era.id: room, "target_id": b.key}) == IN_USE
+                    assert await thief.error("Rename", {era.id: room, era.name: "x"}) == IN_USE
+        assert set(await a.rooms()) == set(await b.rooms()) == {room}
+        await a.rename(room, "mine")
+        await a.kick(room, b.key)
+        await a.leave(room)
+
+
+# -- aliases of keys
+
+
+def keys_in(message):
+    """All that looks like a key, wherever it stands in a payload."""
+    return set(re.findall(r"[A-Za-z0-9+/]{43}=", json.dumps(message)))
+
+
+@each_era
+async def test_under_aliases_nobody_learns_another_s_key(start, era):
+    """The whole of a room's life: nothing that anybody is sent has the key of anybody else, and everything works."""
+    server = start(settings(PeerKeys="alias"))
+    async with Peer.open(server, era=era) as a, Peer.open(server, era=era) as b, Peer.open(server, era=era) as c:
+        room = await a.create()
+        await b.join(room)
+        at_a = (await a.told(era.peer_joined))["public_key"]
+        at_b = (await b.told(era.peer_joined))["public_key"]
+        assert len({at_a, at_b, a.key, b.key}) == 4
+        await c.join(room)
+        at_c = {(await c.told(era.peer_joined))["public_key"] for _ in range(2)}
+        assert at_c == {at_a, at_b}, "all are told the same"
+        # Signals go to an alias, and come from one.
+        await b.ok(*b.signal("Offer", room, at_b, "sdp"), "SignalSent")
+        offer = await a.note(era.offer)
+        assert offer["public_key"] == offer["sender_public_key"] == at_a
+        await a.ok(*a.signal("Answer", room, offer["public_key"], "sdp"), "SignalSent")
+        assert (await b.note(era.answer))["public_key"] == at_b
+        # What stands for a key is none: nobody comes in with it.
+        async with Peer.open(server, at_a, era=era) as thief:
+            assert await thief.rooms() == {}
+            assert "must join this" in await thief.error(era.of("Connect"), {era.id: room, "public_key": at_a})
+        # Each knows itself.
+        presence = await b.ok("Presence", {era.id: room}, "Presence")
+        assert {peer["public_key"] for peer in presence["peers"]} >= {b.key, at_b}
+        if era is NETWORK:
+            row = (await b.rooms())[room]
+            assert row["admin_public_key"] == at_b
+            assert {computer["public_key"] for computer in row["computers"]} >= {b.key, at_b}
+            assert (await a.rooms())[room]["admin_public_key"] == a.key
+        await b.send("Relay", {era.id: room, "data": "x"})
+        assert (await a.told("Relay"))["public_key"] == at_a
+        await b.disconnect(room)
+        assert (await a.told(era.peer_disconnected))["public_key"] == at_a
+        # One that is not there is kicked by what stands for it.
+        await a.kick(room, at_a)
+        assert (await a.told(era.peer_left))["public_key"] == at_a
+        assert "must join this" in await b.error(era.of("Connect"), {era.id: room, "public_key": b.key})
+        for peer in (a, b, c):
+            others = {other.key for other in (a, b, c) if other is not peer}
+            assert not keys_in([message.payload for message in peer.heard]) & others
 
 
 # -- passwords

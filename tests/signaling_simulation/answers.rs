@@ -28,8 +28,8 @@ impl World {
         let n: usize = got.id.strip_prefix('q').and_then(|n| n.parse().ok()).expect("a request's id");
         let request = &mut self.requests[n];
         assert!(request.conn == conn, "request {n} is answered to another connection");
-        assert!(!request.is_answered, "request {n} is answered twice");
-        request.is_answered = true;
+        assert!(request.answered.is_none(), "request {n} is answered twice");
+        request.answered = Some(self.step);
         let (ask, era) = (request.ask.clone(), request.era);
         let of = self.conn(conn);
         if ask.is_serial() {
@@ -181,9 +181,11 @@ impl World {
             assert!(before.is_none(), "peer {peer:x} is there twice");
         }
         let view = &self.server.conns[&conn].views[room];
-        // It may have come and gone in one step: then it is the one of which it never heard.
+        // It may have come and gone in one step, or have taken another place since: then it is the
+        // one of which it never heard.
         let fresh = || told.keys().find(|peer| !view.peers.contains_key(peer)).copied().unwrap_or_default();
-        let own = self.peers.get(&conn).copied().unwrap_or_else(fresh);
+        let is_it = |peer: &u64| told.contains_key(peer) && !view.peers.contains_key(peer);
+        let own = self.peers.get(&conn).copied().filter(is_it).unwrap_or_else(fresh);
         let is_there = told.remove(&own);
         assert!(is_there.is_some_and(|own| !own.is_away), "{conn} is not told of itself: {got:?}");
         let view = self.conn(conn).views.get_mut(room).expect("who asks is in the room");
@@ -277,7 +279,7 @@ impl World {
         let peer = got.peer("connection_id").or(known).expect("who has a place is known");
         assert!(self.is_known_by(before, peer), "{conn} gets another's place than that of {before}");
         self.peers.insert(conn, peer);
-        self.ids.insert((conn, peer));
+        self.ids.entry((conn, peer)).or_insert(self.step);
         *self.missed.entry(peer).or_default() += missed;
         let of = self.conn(conn);
         of.resuming -= 1;

@@ -102,7 +102,8 @@ pub struct Req {
     /// When it was sent.
     pub sent: u64,
     pub sent_at: Mono,
-    pub is_answered: bool,
+    /// When it was answered.
+    pub answered: Option<u64>,
 }
 
 /// The password of every room.

@@ -39,7 +39,7 @@ impl World {
                 let is_member = room.members.iter().any(|(key, _)| *key == live.key);
                 assert!(is_member, "{} is in {id}, and its key is no member", live.conn);
                 self.peers.insert(live.conn, live.peer);
-                self.ids.insert((live.conn, live.peer));
+                self.ids.entry((live.conn, live.peer)).or_insert(self.step);
                 let before = self.keys.insert(live.peer, number_of(&live.key));
                 assert!(before.is_none_or(|key| key == self.keys[&live.peer]), "peer {:x} has two keys", live.peer);
             }
@@ -76,6 +76,7 @@ impl World {
         for gone in before.difference(&after) {
             say!(self, "peer {:x} is out of {}", gone.1, gone.0);
             self.present.remove(gone);
+            self.went.insert(gone.clone(), step);
         }
         for new in after.difference(&before) {
             say!(self, "peer {:x} is in {}", new.1, new.0);

@@ -44,7 +44,7 @@ impl World {
 
     fn is_asked(&self, is_it: impl Fn(&World, &Req) -> bool) -> bool {
         // A new name that was given up may still come into some rooms; each is given once.
-        let may_act = |request: &&Req| !request.is_answered || matches!(request.ask, Ask::Info { .. });
+        let may_act = |request: &&Req| request.answered.is_none() || matches!(request.ask, Ask::Info { .. });
         self.requests.iter().filter(may_act).any(|request| is_it(self, request))
     }
 
@@ -56,6 +56,10 @@ impl World {
         }
     }
 
+    fn is_first_owner(&self, request: &Req, room: &str, old: &Record) -> bool {
+        self.server.conns[&request.conn].pinned == Some(old.owner) && self.may_come_first(request, room, old.owner)
+    }
+
     fn makes(&self, request: &Req, new: &Record) -> bool {
         let Ask::Create { key, name, is_right, .. } = &request.ask else { return false };
         let is_alone = matches!(&new.members[..], [owner] if owner.key == *key && owner.address == 1);
@@ -64,7 +68,9 @@ impl World {
 
     fn deletes(&self, request: &Req, room: &str, old: &Record) -> bool {
         let Ask::Leave { room: asked, key } = &request.ask else { return false };
-        asked.as_ref().is_none_or(|asked| asked == room) && self.acts_as(request, *key) == Some(old.owner)
+        asked.as_ref().is_none_or(|asked| asked == room)
+            && self.acts_as(request, *key) == Some(old.owner)
+            && self.may_come_first(request, room, old.owner)
     }
 
     /// A room in which nothing has happened for so long may go.
@@ -103,13 +109,14 @@ impl World {
                     Ask::Leave { room: asked, key } => {
                         asked.as_ref().is_none_or(|asked| asked == room)
                             && world.acts_as(request, *key) == Some(one.key)
+                            && world.may_come_first(request, room, one.key)
                     }
                     Ask::Kick { room: asked, target } => {
                         let key = match target {
                             Target::Key(key) => Some(*key),
                             Target::Peer(peer) => world.keys.get(peer).copied(),
                         };
-                        let is_owner = world.server.conns[&request.conn].pinned == Some(old.owner);
+                        let is_owner = world.is_first_owner(request, room, old);
                         asked == room && key == Some(one.key) && is_owner
                     }
                     _ => false,
@@ -120,7 +127,7 @@ impl World {
                 }),
                 ([], [], [], true) => self.is_asked(|world, request| {
                     let Ask::Rename { room: asked, name } = &request.ask else { return false };
-                    let is_owner = world.server.conns[&request.conn].pinned == Some(old.owner);
+                    let is_owner = world.is_first_owner(request, room, old);
                     asked == room && *name == new.name && is_owner
                 }),
                 _ => false,

@@ -333,7 +333,7 @@ impl World {
         if has_id {
             let number = self.requests.len();
             let (sent, sent_at) = (self.step, self.now.mono);
-            self.requests.push(Req { conn, era, ask, sent, sent_at, is_answered: false });
+            self.requests.push(Req { conn, era, ask, sent, sent_at, answered: None });
             // Data that is relayed is answered only if it is refused.
             let is_answered = !matches!(self.requests[number].ask, Ask::Relay(_));
             let of = self.conn(conn);

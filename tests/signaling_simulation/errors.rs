@@ -2,7 +2,9 @@
 
 use hydrogen::base::ConnId;
 
-use crate::ask::{Ask, Target};
+use std::collections::BTreeSet;
+
+use crate::ask::{Ask, Req, Target};
 use crate::trace::say;
 use crate::world::World;
 
@@ -39,6 +41,10 @@ impl World {
                 matches!(ask, Ask::Create { .. } | Ask::Join { .. }) && self.plan.may_throttle()
             }
             "Public key does not match this connection" => is_strange(),
+            "Public key is in use by another connection" => {
+                let has_say = matches!(ask, Ask::Leave { .. } | Ask::Kick { .. } | Ask::Rename { .. });
+                has_say && self.has_twin(conn, room.map(String::as_str), key.or(of.pinned), sent)
+            }
             "Password does not match required pattern" | "PIN does not match required pattern" => {
                 matches!(ask, Ask::Create { is_right: false, .. })
             }
@@ -192,6 +198,49 @@ impl World {
         let views = &self.server.conns[&conn].views;
         let mut rooms = views.iter().filter(|(id, view)| room.is_none_or(|room| **id == *room) && view.since < sent);
         peer == *own || !rooms.any(|(id, _)| self.was_there(id, peer, sent) && self.was_there(id, *own, sent))
+    }
+
+    /// Another connection with the key was in the room at some time since; without a room in any.
+    fn has_twin(&self, conn: ConnId, room: Option<&str>, key: Option<u8>, since: u64) -> bool {
+        // It may have taken another's place right after it was refused.
+        let own = self.own_peers(conn, self.step);
+        let went = [&self.out, &self.went].into_iter().flatten().filter(|(_, at)| **at >= since);
+        let mut places = self.present.keys().chain(went.map(|(place, _)| place));
+        let is_it = |its: &str| room.is_none_or(|room| its == room);
+        places.any(|(its, peer)| is_it(its) && self.keys.get(peer).copied() == key && !own.contains(peer))
+            || self.requests.iter().any(|other| match &other.ask {
+                // It may have come and gone within one step.
+                Ask::Join { room: its, key: of, .. } | Ask::Connect { room: its, key: of, .. } => {
+                    let is_late = other.answered.is_none_or(|at| at >= since);
+                    is_late && other.conn != conn && is_it(its) && Some(*of) == key
+                }
+                _ => false,
+            })
+    }
+
+    /// What a connection was known by before a step.
+    fn own_peers(&self, conn: ConnId, step: u64) -> BTreeSet<u64> {
+        let all = self.ids.range((conn, 0)..=(conn, u64::MAX));
+        all.filter(|(_, since)| **since < step).map(|((_, peer), _)| *peer).collect()
+    }
+
+    /// Whether nobody else was in the room with the key, all the time and before the connection
+    /// itself: what cannot be undone is for who came first.
+    pub fn may_come_first(&self, request: &Req, room: &str, key: u8) -> bool {
+        let own = self.own_peers(request.conn, u64::MAX);
+        let since = |peer: u64| self.present.get(&(Box::from(room), peer)).copied();
+        let went = |peer: &u64| self.went.get(&(Box::from(room), *peer)).is_some_and(|at| *at >= request.sent);
+        if own.iter().any(went) {
+            return true;
+        }
+        let came = own.iter().filter_map(|peer| since(*peer)).min().unwrap_or(u64::MAX);
+        // Who went and came again within one step was seen all the time, and is behind the others.
+        let again = |peer: u64| self.out.get(&(Box::from(room), peer)).copied().unwrap_or(0);
+        let mut twins = self.keys.iter().filter(|(peer, its)| **its == key && !own.contains(peer));
+        !twins.any(|(peer, _)| {
+            let is_first = since(*peer).is_some_and(|first| first.max(again(*peer)) < came);
+            is_first && self.was_there(room, *peer, request.sent)
+        })
     }
 
     /// A token that must be good is not refused.

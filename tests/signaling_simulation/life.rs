@@ -123,6 +123,7 @@ impl World {
         self.peers.clear();
         self.ids.clear();
         self.out.clear();
+        self.went.clear();
         self.gone.clear();
         self.members.clear();
         self.missed.clear();

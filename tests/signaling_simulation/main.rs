@@ -45,6 +45,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (75777, "a signal that named no room was overtaken when its sender came into another room"),
     (170207, "a room that was full within one step alone was not seen to be: the model"),
     (173772, "a refusal within one step was called wrong, as in 170207"),
+    (198214, "who asked who is there, went, and took another place within one step: the model"),
 ];
 
 impl Simulated for World {

@@ -178,7 +178,7 @@ impl World {
     /// Whether others know, or knew, a connection by this id. Of one that came and went in one step
     /// nobody saw it.
     pub fn is_known_by(&mut self, conn: ConnId, id: u64) -> bool {
-        *self.peers.entry(conn).or_insert(id) == id || self.ids.contains(&(conn, id))
+        *self.peers.entry(conn).or_insert(id) == id || self.ids.contains_key(&(conn, id))
     }
 
     /// What was accepted came, if both were there all the time; what did not was told as missed.
@@ -189,7 +189,7 @@ impl World {
                 continue;
             };
             // Who took a lost one's place since is known by another id, and left its rooms before.
-            let mut ids = self.ids.range((signal.from, 0)..=(signal.from, u64::MAX)).map(|(_, id)| id);
+            let mut ids = self.ids.range((signal.from, 0)..=(signal.from, u64::MAX)).map(|((_, id), _)| id);
             let (Some(from), None) = (ids.next(), ids.next()) else { continue };
             let is_there = |peer| self.was_there(room, peer, signal.at);
             let is_open = self

@@ -1,6 +1,6 @@
 //! The world: it owns every part, decides by chance what happens next, and brings a run to its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hydrogen::base::{ConnId, Mono, Now, Reason, Wall};
@@ -60,13 +60,15 @@ pub struct World {
     pub tokens: Vec<Token>,
     /// What others know connections by, and the keys of those.
     pub peers: BTreeMap<ConnId, u64>,
-    /// The same, with what connections were known by before they took a lost one's place.
-    pub ids: BTreeSet<(ConnId, u64)>,
+    /// The same and since when, with what connections were known by before they took a lost one's place.
+    pub ids: BTreeMap<(ConnId, u64), u64>,
     pub keys: BTreeMap<u64, u8>,
     /// Who is in which room, and since when.
     pub present: BTreeMap<(Box<str>, u64), u64>,
     /// When somebody was out of a room last.
     pub out: BTreeMap<(Box<str>, u64), u64>,
+    /// When a room's worker knew somebody to be out of it last.
+    pub went: BTreeMap<(Box<str>, u64), u64>,
     /// When a member's worker knew it to be none any more.
     pub gone: BTreeMap<(Box<str>, u8), u64>,
     /// When a room was full last.
@@ -122,10 +124,11 @@ impl World {
             missed: BTreeMap::new(),
             tokens: Vec::new(),
             peers: BTreeMap::new(),
-            ids: BTreeSet::new(),
+            ids: BTreeMap::new(),
             keys: BTreeMap::new(),
             present: BTreeMap::new(),
             out: BTreeMap::new(),
+            went: BTreeMap::new(),
             gone: BTreeMap::new(),
             full: BTreeMap::new(),
             mails: BTreeMap::new(),

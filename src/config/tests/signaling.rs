@@ -16,7 +16,7 @@ fn rooms_are_off_and_have_the_defaults_that_were_agreed() {
     assert_eq!(signaling.cleanup_interval, Duration::from_secs(86_400));
     assert_eq!(signaling.rate_limit, Some(Allowance { count: 3, period: Duration::from_secs(60) }));
     assert_eq!(signaling.password_limit, Some(Allowance { count: 10, period: Duration::from_secs(3600) }));
-    assert_eq!((signaling.proof, signaling.grace), (Proof::Off, Duration::from_secs(30)));
+    assert_eq!((signaling.proof, signaling.grace), (Proof::Optional, Duration::from_secs(30)));
     assert_eq!(signaling.ice_servers, IceServers { stun: Vec::new(), turn: None });
     let relay = Relay { bytes_per_minute: Some(1 << 20), room_bytes_per_minute: Some(8 << 20) };
     assert_eq!(signaling.relay, relay);

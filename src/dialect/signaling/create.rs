@@ -95,7 +95,7 @@ impl Signaling {
         self.counters.inc(Metric::SIGNALING_ROOMS_CREATED);
         self.count_rooms();
         let Some(room) = self.rooms.get_mut(id) else { return };
-        room.live.push(super::join::live(&caller));
+        room.live.push(super::join::live(&caller, id, &self.aliases));
         let person = room.person(&caller.key);
         let reply = Reply::Created { room: id.into(), name: room.record.name.clone(), password, person };
         self.fx.answer(*caller, reply);

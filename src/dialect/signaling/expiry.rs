@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Signaling;
+use super::alias::Aliases;
 use super::figures::{MemberFigures, MemberState, RoomFigures, RoomRow};
 use super::limits::{EXPIRY_BUDGET, ROW_MEMBERS, ROWS};
 use super::room::{Change, Room};
@@ -76,7 +77,7 @@ impl Signaling {
             figures.active_rooms += usize::from(!room.live.is_empty());
             figures.held_candidates += room.held.values().map(|held| held.signals.len()).sum::<usize>();
             if figures.rows.len() < ROWS {
-                let row = row(room, ROW_MEMBERS - members);
+                let row = row(room, ROW_MEMBERS - members, &self.aliases);
                 members += row.members.len();
                 figures.rows.push(row);
             }
@@ -85,7 +86,8 @@ impl Signaling {
     }
 }
 
-fn row(room: &Room, members_max: usize) -> RoomRow {
+/// Whoever reads it is told no more of keys than members are.
+fn row(room: &Room, members_max: usize, aliases: &Aliases) -> RoomRow {
     let state = |key: &str| {
         let mut of_key = room.live.iter().filter(|live| *live.key == *key);
         match of_key.clone().any(|live| !live.is_away) {
@@ -94,15 +96,16 @@ fn row(room: &Room, members_max: usize) -> RoomRow {
             false => MemberState::Offline,
         }
     };
+    let shown = |key: &str| aliases.shown(&room.record.id, key).into();
     let members = room.record.members.iter().take(members_max).map(|member| MemberFigures {
-        public_key: member.key.as_ref().into(),
+        public_key: shown(&member.key),
         name: member.name.as_ref().into(),
         state: state(&member.key),
     });
     RoomRow {
         id: room.record.id.as_ref().into(),
         name: room.record.name.as_ref().into(),
-        owner: room.record.owner.as_ref().into(),
+        owner: shown(&room.record.owner),
         created: room.record.created,
         last_active: room.record.last_active,
         members: members.collect(),

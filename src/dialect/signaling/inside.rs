@@ -16,7 +16,7 @@ impl Signaling {
     pub(super) fn on_presence(&mut self, id: &str, caller: Caller) {
         let Some(room) = self.rooms.get(id) else { return };
         let reply = match room.live(caller.conn) {
-            Some(_) => Reply::Present { room: id.into(), peers: room.present() },
+            Some(_) => Reply::Present { room: id.into(), peers: room.present(&caller.key) },
             None => Reply::Refused(Refusal::NotInThis),
         };
         self.fx.answer(caller, reply);

@@ -1,6 +1,7 @@
 //! Who comes in: with the password, or as a member.
 
 use super::Signaling;
+use super::alias::Aliases;
 use super::key::is_text;
 use super::meter::Rate;
 use super::peer::Caller;
@@ -11,8 +12,15 @@ use super::throttle::{Throttled, passwords};
 use super::wire::{Era, Notice, Refusal, Reply};
 use crate::base::{Metric, Now, Secret};
 
-pub(super) fn live(caller: &Caller) -> Live {
-    Live { conn: caller.conn, peer: caller.peer, key: caller.key.clone(), address: caller.address, is_away: false }
+pub(super) fn live(caller: &Caller, room: &str, aliases: &Aliases) -> Live {
+    Live {
+        conn: caller.conn,
+        peer: caller.peer,
+        key: caller.key.clone(),
+        shown: aliases.kept(room, &caller.key),
+        address: caller.address,
+        is_away: false,
+    }
 }
 
 impl Signaling {
@@ -88,7 +96,7 @@ impl Signaling {
         let is_new = room.live(caller.conn).is_none();
         let others = room.others(caller.conn);
         if is_new {
-            room.live.push(live(&caller));
+            room.live.push(live(&caller, id, &self.aliases));
         }
         if let Some(member) = room.record.member_mut(&caller.key) {
             member.last_connected = now.wall;

@@ -23,6 +23,9 @@ impl Signaling {
         if room.needs_proof(&caller.key, self.settings.proof) && !caller.is_proved {
             return self.fx.refuse(*caller, Refusal::ProofRequired);
         }
+        if room.is_anothers(&caller) {
+            return self.fx.refuse(*caller, Refusal::KeyInUse);
+        }
         if caller.key == room.record.owner {
             return self.begin(id, Change::Delete { caller: Some(caller) });
         }

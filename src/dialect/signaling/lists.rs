@@ -96,12 +96,16 @@ impl Signaling {
             {
                 continue;
             }
-            let people = room.people(MEMBERS_LISTED - members);
+            let id = &*room.record.id;
+            let mut people = room.people(MEMBERS_LISTED - members);
+            for person in &mut people {
+                person.key = self.aliases.shown_to(key, id, &person.key);
+            }
             members += people.len();
             rows.push(Row {
                 room: room.record.id.clone(),
                 name: room.record.name.clone(),
-                owner: room.record.owner.as_ref().into(),
+                owner: self.aliases.shown_to(key, id, &room.record.owner),
                 is_connected: room.has_key_live(key),
                 joined: member.joined,
                 last_connected: member.last_connected,

@@ -9,13 +9,16 @@ use super::settings::Proof;
 use super::wire::{Notice, Refusal, Reply};
 use crate::base::{ConnId, Metric, Now, WorkerId};
 
-/// Whether it is the owner who asks, by the key that its connection has.
+/// Whether it is the owner who asks, by the key that its connection has, and as the first that has it.
 fn check_owner(room: &Room, caller: &Caller, proof: Proof, refusal: Refusal) -> Result<(), Refusal> {
     if caller.key != room.record.owner {
         return Err(refusal);
     }
     if room.needs_proof(&caller.key, proof) && !caller.is_proved {
         return Err(Refusal::ProofRequired);
+    }
+    if room.is_anothers(caller) {
+        return Err(Refusal::KeyInUse);
     }
     Ok(())
 }
@@ -27,7 +30,7 @@ impl Signaling {
             return self.fx.refuse(*caller, refusal);
         }
         let live = room.find(&target, caller.conn).map(|live| live.key.clone());
-        let key = live.or_else(|| room.record.member(&target).map(|member| member.key.clone()));
+        let key = live.or_else(|| self.aliases.member(&room.record, &target));
         let Some(key) = key.filter(|key| *key != room.record.owner) else {
             return self.fx.refuse(*caller, Refusal::NoTarget);
         };

@@ -9,6 +9,7 @@
 //! `change` has its record written before anything of it holds, `answered` and `send` tell those
 //! whom it concerns. Who is connected is not written down: after a restart nobody is.
 
+mod alias;
 mod answered;
 mod asks;
 mod change;
@@ -49,7 +50,9 @@ pub use look::{LiveLook, Look, RoomLook};
 pub use peer::Peer;
 pub use pepper::Pepper;
 pub use record::{RoomRecord, worker_of_room};
-pub use settings::{Expiry, IceServers, PasswordLimit, Proof, RateLimit, RelayLimit, SignalingSettings, Turn};
+pub use settings::{
+    Expiry, IceServers, PasswordLimit, PeerKeys, Proof, RateLimit, RelayLimit, SignalingSettings, Turn,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +63,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::base::{ConnId, Counters, Mono, Now, Wall, WorkerId};
 use crate::engine::store::StoreEvent;
 use crate::engine::work::{Notice, Opening, Outbox, StopCause};
+use alias::Aliases;
 use conn::{Connection, Handing};
 use effects::Effects;
 use lists::Gather;
@@ -101,6 +105,7 @@ pub struct Signaling {
     settings: Arc<SignalingSettings>,
     counters: Arc<Counters>,
     pepper: Arc<Pepper>,
+    aliases: Aliases,
     reports: Arc<dyn Reports>,
     random: ChaCha12Rng,
     fx: Effects,
@@ -143,6 +148,7 @@ impl Signaling {
         }
         Signaling {
             throttle: Throttle::new(&parts.settings),
+            aliases: Aliases::new(parts.settings.peer_keys, &parts.pepper),
             settings: parts.settings,
             counters: parts.counters,
             pepper: parts.pepper,

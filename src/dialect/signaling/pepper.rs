@@ -1,4 +1,4 @@
-//! Passwords at rest: a keyed hash, bound to its room.
+//! Passwords at rest, and aliases of keys: keyed hashes, bound to their room.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-/// The secret key of the hashes of passwords.
+/// The secret key of the hashes.
 #[derive(Clone)]
 pub struct Pepper(hmac::Key);
 
@@ -22,6 +22,13 @@ impl Pepper {
 
     pub(super) fn hash(&self, room: &str, password: &str) -> PasswordHash {
         PasswordHash(hmac::sign(&self.0, &bound(room, password)).as_ref().into())
+    }
+
+    /// What stands for a key in a room. No hash of a password is made of the same text: a room's id
+    /// has no such prefix.
+    pub(super) fn alias(&self, room: &str, key: &str) -> Box<str> {
+        let text = [b"alias\0", room.as_bytes(), &[0], key.as_bytes()].concat();
+        STANDARD.encode(hmac::sign(&self.0, &text)).into()
     }
 
     /// Takes equally long wherever the hashes differ.

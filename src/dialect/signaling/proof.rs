@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rand_chacha::rand_core::Rng;
 use ring::hmac;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::json;
@@ -26,7 +27,30 @@ fn is_good(key: &[u8; 32], nonce: &str, signature: &str) -> bool {
 }
 
 impl Signaling {
+    pub(super) fn challenge(&mut self, conn: ConnId, meta: &Meta) {
+        if self.settings.proof == Proof::Off {
+            return self.refuse(conn, meta, &Refusal::ProofOff);
+        }
+        if let Some(challenge) = self.challenge_of(conn) {
+            self.respond(conn, meta, &challenge);
+        }
+    }
+
+    /// What a connection signs to prove its key. It has one nonce.
+    pub(super) fn challenge_of(&mut self, conn: ConnId) -> Option<Message> {
+        let connection = self.conns.get_mut(&conn)?;
+        let nonce = connection.nonce.get_or_insert_with(|| {
+            let mut nonce = [0; 32];
+            self.random.fill_bytes(&mut nonce);
+            STANDARD.encode(nonce).into()
+        });
+        Some(Message { name: "Challenge", payload: json!({ "nonce": &**nonce }).to_string() })
+    }
+
     pub(super) fn prove(&mut self, conn: ConnId, key: &str, signature: &str, meta: &Meta, now: Now) {
+        if self.settings.proof == Proof::Off {
+            return self.refuse(conn, meta, &Refusal::ProofOff);
+        }
         let Some(connection) = self.conns.get(&conn) else { return };
         let checked = match (ed25519(key), &connection.nonce) {
             (None, _) => Err(Refusal::KeyFormat),
@@ -37,8 +61,7 @@ impl Signaling {
         self.counters.inc(Metric::SIGNALING_PROVED.at(usize::from(checked.is_err())));
         if let Err(refusal) = checked {
             self.refuse(conn, meta, &refusal);
-            // Where nobody is challenged no proof can be right.
-            if refusal == Refusal::ProofFailed && self.settings.proof != Proof::Off {
+            if refusal == Refusal::ProofFailed {
                 self.strike(conn);
             }
             return;

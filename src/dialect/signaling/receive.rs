@@ -11,11 +11,9 @@ use super::peer::{Ask, Meta};
 use super::send::MESSAGES_IN;
 use super::settings::Proof;
 use super::timers::Timer;
-use super::wire::{Envelope, Era, Message, Refusal, UNKNOWN, parse};
+use super::wire::{Envelope, Era, Refusal, UNKNOWN, parse};
 use crate::base::{ConnId, Metric, Mono, Now, Reason};
 use crate::engine::work::{Opening, Order};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rand_chacha::rand_core::Rng;
 
 impl Signaling {
@@ -26,15 +24,11 @@ impl Signaling {
         let client_id = connection.client_id.clone();
         self.conns.insert(conn, connection);
         self.fx.orders.push((conn, Order::Ready { conn }));
-        if self.settings.proof != Proof::Off {
-            let mut nonce = [0; 32];
-            self.random.fill_bytes(&mut nonce);
-            let nonce = STANDARD.encode(nonce);
-            let payload = serde_json::json!({ "nonce": nonce }).to_string();
-            if let Some(connection) = self.conns.get_mut(&conn) {
-                connection.nonce = Some(nonce.into());
-            }
-            self.push(conn, "", &Message { name: "Challenge", payload }, now);
+        // Where it may do without, it is told nothing that it has not asked for.
+        if self.settings.proof == Proof::Required
+            && let Some(challenge) = self.challenge_of(conn)
+        {
+            self.push(conn, "", &challenge, now);
         }
         if let Some(key) = client_id
             && self.settings.proof != Proof::Required

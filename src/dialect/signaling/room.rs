@@ -17,8 +17,22 @@ pub(super) struct Live {
     pub conn: ConnId,
     pub peer: u64,
     pub key: Arc<str>,
+    /// What others are told of the key.
+    pub shown: Arc<str>,
     pub address: SocketAddr,
     pub is_away: bool,
+}
+
+impl Live {
+    /// Whether this is its key, or stands for it.
+    fn goes_by(&self, key: &str) -> bool {
+        *self.key == *key || *self.shown == *key
+    }
+
+    /// What the owner of a key is told of this one's.
+    pub(super) fn shown_to(&self, key: &str) -> &str {
+        if *self.key == *key { &self.key } else { &self.shown }
+    }
 }
 
 /// A change of the record that the store is asked to write. Nothing of it holds before it is
@@ -135,8 +149,8 @@ impl Room {
         let others = || self.live.iter().rev().filter(move |live| live.conn != but);
         let by_peer = parse_peer_id(target).and_then(|peer| others().find(|live| live.peer == peer));
         by_peer
-            .or_else(|| others().find(|live| *live.key == *target && !live.is_away))
-            .or_else(|| others().find(|live| *live.key == *target))
+            .or_else(|| others().find(|live| live.goes_by(target) && !live.is_away))
+            .or_else(|| others().find(|live| live.goes_by(target)))
             .or_else(|| {
                 let address = canonical(target.parse().ok()?);
                 others().find(|live| canonical(live.address) == address)
@@ -163,14 +177,22 @@ impl Room {
         self.record.members.iter().take(limit).map(person).collect()
     }
 
-    pub(super) fn present(&self) -> Vec<Present> {
+    /// Who is there, as the owner of a key is told of them.
+    pub(super) fn present(&self, to: &str) -> Vec<Present> {
         let present = |live: &Live| Present {
-            key: live.key.as_ref().into(),
+            key: live.shown_to(to).into(),
             name: self.record.member(&live.key).map(|member| member.name.clone()).unwrap_or_default(),
             peer: live.peer,
             state: if live.is_away { PresenceState::Away } else { PresenceState::Online },
         };
         self.live.iter().map(present).collect()
+    }
+
+    /// Whether another connection was here first with the caller's key: what cannot be undone is that
+    /// one's to do, unless the caller has proved the key.
+    pub(super) fn is_anothers(&self, caller: &Caller) -> bool {
+        let first = self.live.iter().find(|live| *live.key == *caller.key);
+        !caller.is_proved && first.is_some_and(|first| first.conn != caller.conn)
     }
 
     /// Whether only who has shown that a key is its own may use it here.

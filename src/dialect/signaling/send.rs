@@ -105,7 +105,10 @@ impl Signaling {
 
     /// Tells connections something, and does to them what it says.
     pub(super) fn on_tell(&mut self, conns: Vec<ConnId>, notice: &Arc<Notice>, now: Now) {
-        let mut frames = Frames::default();
+        // Who has the key that it is of is told that, and all others what stands for it.
+        let for_others = self.aliases.notice(notice);
+        let key = notice.of_key().map(|(_, key)| key);
+        let (mut frames, mut frames_of_own) = (Frames::default(), Frames::default());
         for conn in conns {
             if let Some(handing) = self.handing.get_mut(&conn) {
                 match &**notice {
@@ -139,6 +142,11 @@ impl Signaling {
             }
             let (era, encoding) = (connection.era, connection.encoding);
             connection.has_grace &= !is_kicked;
+            let (frames, notice) = match &for_others {
+                Some(_) if connection.key.as_deref() == key => (&mut frames_of_own, &**notice),
+                Some(for_others) => (&mut frames, for_others),
+                None => (&mut frames, &**notice),
+            };
             for frame in frames.of(notice, era, encoding) {
                 count(&self.counters, frame);
                 let (frame, received_at) = (frame.clone(), now.mono);

@@ -29,6 +29,7 @@ impl Signaling {
             | Kind::Rename
             | Kind::Ping
             | Kind::Signal(_)
+            | Kind::Challenge
             | Kind::Prove
             | Kind::Resume
             | Kind::Presence
@@ -63,6 +64,7 @@ impl Signaling {
             Request::Rooms { key } => self.ask_rooms(conn, &key, meta, now),
             Request::ClientInfo { key, name } => self.ask_names(conn, &key, name, meta, now),
             Request::Signal(signal) => self.send_signal(conn, signal, meta),
+            Request::Challenge => self.challenge(conn, &meta),
             Request::Prove { key, signature } => self.prove(conn, &key, &signature, &meta, now),
             Request::Resume { token } => self.resume(conn, &token, meta),
             Request::Presence { room } => {
@@ -187,7 +189,7 @@ impl Signaling {
 /// Whether a request is done in the name of a key.
 fn needs_key(kind: Kind) -> bool {
     match kind {
-        Kind::Ping | Kind::Prove | Kind::Resume | Kind::IceServers => false,
+        Kind::Ping | Kind::Challenge | Kind::Prove | Kind::Resume | Kind::IceServers => false,
         Kind::Create
         | Kind::Join
         | Kind::Connect

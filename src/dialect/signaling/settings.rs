@@ -25,6 +25,8 @@ pub struct SignalingSettings {
     pub passwords: Option<PasswordLimit>,
     /// Whether a connection must show that its key is its own.
     pub proof: Proof,
+    /// What members are told of each other's keys.
+    pub peer_keys: PeerKeys,
     /// How long the place of a connection that is lost is kept; zero is not at all.
     pub grace: Duration,
     /// What clients are told of STUN and TURN servers.
@@ -71,6 +73,15 @@ pub enum Proof {
     Required,
 }
 
+/// What members are told of each other's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKeys {
+    /// The keys.
+    Real,
+    /// What stands for them, so that nobody learns another's.
+    Alias,
+}
+
 /// What clients are told of STUN and TURN servers.
 #[derive(Clone, Debug, Default)]
 pub struct IceServers {
@@ -112,7 +123,8 @@ impl Default for SignalingSettings {
             messages: None,
             rate: Some(RateLimit { requests: 3, period: Duration::from_secs(60) }),
             passwords: Some(PasswordLimit { failures: 10, period: hour }),
-            proof: Proof::Off,
+            proof: Proof::Optional,
+            peer_keys: PeerKeys::Real,
             grace: Duration::from_secs(30),
             ice: IceServers::default(),
             relay: RelayLimit { connection_bytes: Some(1024 * 1024), room_bytes: Some(8 * 1024 * 1024) },

@@ -12,12 +12,13 @@ impl Signaling {
     pub(super) fn on_signal(&mut self, id: &str, caller: Box<Caller>, signal: Signal, rest: Vec<Box<str>>, now: Now) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let found = room.live(caller.conn).and_then(|_| room.find(&signal.target, caller.conn));
-        let Some((to, to_peer)) = found.map(|live| (live.conn, live.peer)) else {
+        let Some((to, to_peer, to_key)) = found.map(|live| (live.conn, live.peer, live.key.clone())) else {
             return self.signal_elsewhere(caller, signal, rest);
         };
         let (kind, target, from_peer) = (signal.kind, signal.target.clone(), caller.peer);
         let has_talked = room.talked.contains(&pair(from_peer, to_peer));
-        let out = signal.finish(&caller.meta.id, id, &caller.key, &peer_id(from_peer));
+        let Some(own) = room.live(caller.conn) else { return };
+        let out = signal.finish(&caller.meta.id, id, own.shown_to(&to_key), &peer_id(from_peer));
         if kind == SignalKind::Candidate && !has_talked {
             let until = now.mono.after(CANDIDATES_WAIT);
             let held = room.held.entry((from_peer, to_peer)).or_insert_with(|| {

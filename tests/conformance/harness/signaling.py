@@ -160,6 +160,7 @@ class Peer:
     def __init__(self, socket, key, era, encoding, name):
         self.socket, self.key, self.era, self.encoding, self.name = socket, key, era, encoding, name
         self.order = []
+        self.heard = []
         self.notes = []
         self.waiting = {}
         self.came = asyncio.Event()
@@ -201,6 +202,7 @@ class Peer:
                 assert isinstance(text, str), "the server sends text only"
                 message = Message(text)
                 self.order.append(message.type)
+                self.heard.append(message)
                 waiting = self.waiting.pop(message.id, None) if message.id else None
                 if waiting and not waiting.done():
                     waiting.set_result(message)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{Signaling, SignalingSettings};
+use super::super::{PeerKeys, Signaling, SignalingSettings};
 use super::model::{CLIENTS, MEMBERS, Model};
 use super::scene::{Disk, Got, Scene, key, loose};
 use crate::base::ConnId;
@@ -59,6 +59,8 @@ fn about(got: &Got) -> String {
 struct History {
     scene: Scene,
     model: Model,
+    /// Nobody learns another's key.
+    aliased: bool,
     /// Rooms that ever were.
     rooms: Vec<String>,
 }
@@ -70,6 +72,26 @@ impl History {
 
     fn conn(&self, number: usize) -> Option<ConnId> {
         self.model.conns.keys().nth(number % self.model.conns.len().max(1)).copied()
+    }
+
+    /// How somebody else is addressed.
+    fn target(&self, room: Option<&str>, who: u8) -> String {
+        match room.filter(|_| self.aliased) {
+            Some(room) => self.scene.alias(room, &key(who)),
+            None => key(who),
+        }
+    }
+
+    /// What a message is about, with the key that an alias stands for; a key that is another's stays unknown.
+    fn about(&self, conn: ConnId, got: &Got) -> String {
+        let about = about(got);
+        if !self.aliased || got.payload["public_key"].is_null() || got.kind == "RoomCreated" {
+            return about;
+        }
+        let own = self.model.conns[&conn].key.unwrap_or_default();
+        let room = got.payload["room_id"].as_str().unwrap();
+        let is_it = |who: &u8| about == if *who == own { key(own) } else { self.scene.alias(room, &key(*who)) };
+        (1..5).find(is_it).map_or_else(|| format!("{about} is nobody's alias"), key)
     }
 
     /// One step, in both; then all that anybody was told is compared.
@@ -131,10 +153,13 @@ impl History {
             Step::Connect(_, id, who) => ("ConnectRoom", json!({"room_id": room(id), "public_key": key(*who)})),
             Step::Disconnect(_, id) => ("DisconnectRoom", json!({"room_id": named(id)})),
             Step::Leave(_, id, who) => ("LeaveRoom", json!({"room_id": named(id), "public_key": key(*who)})),
-            Step::Kick(_, id, who) => ("Kick", json!({"room_id": room(id), "target_id": key(*who)})),
+            Step::Kick(_, id, who) => {
+                ("Kick", json!({"room_id": room(id), "target_id": self.target(Some(&room(id)), *who)}))
+            }
             Step::Rename(_, id) => ("Rename", json!({"room_id": room(id), "room_name": "n"})),
             Step::Offer(_, id, who) => {
-                ("Offer", json!({"room_id": named(id), "destination_id": key(*who), "offer": "o"}))
+                let target = self.target(named(id).as_deref(), *who);
+                ("Offer", json!({"room_id": named(id), "destination_id": target, "offer": "o"}))
             }
             Step::Open | Step::Close(_) | Step::Restart => return,
         };
@@ -162,7 +187,8 @@ impl History {
 
     fn compare(&mut self, step: &Step) -> Result<(), TestCaseError> {
         for conn in self.model.conns.keys().copied().collect::<Vec<_>>() {
-            let told: Vec<_> = self.scene.read(conn).iter().map(|got| (got.kind.clone(), about(got))).collect();
+            let told = self.scene.read(conn);
+            let told: Vec<_> = told.iter().map(|got| (got.kind.clone(), self.about(conn, got))).collect();
             let expected = self.model.told.remove(&conn).unwrap_or_default();
             prop_assert_eq!(told, expected, "{} after {:?}", conn, step);
             prop_assert_eq!(self.scene.unsettled.get(&conn).copied().unwrap_or(0), 0, "{:?}", step);
@@ -250,10 +276,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn everybody_is_told_what_the_model_says(steps in proptest::collection::vec(step(), 1..60), workers in 1usize..4) {
-        let settings = SignalingSettings { clients_max: CLIENTS, members_max: MEMBERS, ..loose() };
+    fn everybody_is_told_what_the_model_says(
+        steps in proptest::collection::vec(step(), 1..60), workers in 1usize..4, aliased in any::<bool>(),
+    ) {
+        let peer_keys = if aliased { PeerKeys::Alias } else { PeerKeys::Real };
+        let settings = SignalingSettings { clients_max: CLIENTS, members_max: MEMBERS, peer_keys, ..loose() };
         let scene = Scene::new(workers, settings);
-        let mut history = History { scene, model: Model::default(), rooms: Vec::new() };
+        let mut history = History { scene, model: Model::default(), aliased, rooms: Vec::new() };
         for (step, fails) in &steps {
             history.step(step, *fails)?;
         }

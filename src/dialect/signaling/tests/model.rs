@@ -174,6 +174,7 @@ impl Model {
         let id = named.map(ToOwned::to_owned).or(current).ok_or("Not connected to any room")?;
         self.may_state(conn, who)?;
         let Some(room) = self.rooms.get(&id).cloned() else { return refused("Room not found") };
+        self.check_first(conn, &room, who)?;
         if room.owner == who {
             if fails {
                 return refused("Failed to delete room from database");
@@ -198,6 +199,14 @@ impl Model {
         Ok(())
     }
 
+    /// Of several connections with one key the first that came has the say.
+    fn check_first(&self, conn: ConnId, room: &ModelRoom, who: u8) -> Refused {
+        match room.live.iter().find(|live| self.key_of(**live) == who) {
+            Some(first) if *first != conn => refused("Public key is in use by another connection"),
+            _ => Ok(()),
+        }
+    }
+
     /// A key is no member any more.
     fn put_out(&mut self, id: &str, who: u8) -> Vec<ConnId> {
         let room = self.rooms.get_mut(id).unwrap();
@@ -219,7 +228,10 @@ impl Model {
 
     fn check_owner(&self, conn: ConnId, id: &str, text: &str) -> Refused {
         let Some(room) = self.rooms.get(id) else { return refused("Room does not exist") };
-        if self.conns[&conn].key == Some(room.owner) { Ok(()) } else { refused(text) }
+        if self.conns[&conn].key != Some(room.owner) {
+            return refused(text);
+        }
+        self.check_first(conn, room, room.owner)
     }
 
     pub fn kick(&mut self, conn: ConnId, id: &str, who: u8, fails: bool) -> Refused {

@@ -34,7 +34,8 @@ impl Owner {
 }
 
 fn nonce(scene: &mut Scene, conn: ConnId) -> String {
-    let challenge = scene.read(conn).into_iter().find(|got| got.kind == "Challenge").unwrap();
+    let challenge = scene.ask(conn, "GetChallenge", &json!({}));
+    assert_eq!(challenge.kind, "Challenge");
     challenge.payload["nonce"].as_str().unwrap().to_owned()
 }
 
@@ -147,8 +148,78 @@ fn a_proof_that_comes_later_protects_from_then_on() {
 
 #[test]
 fn where_it_is_off_nobody_is_challenged_and_nothing_is_demanded() {
-    let mut scene = Scene::new(1, loose());
+    let mut scene = Scene::new(1, with(Proof::Off));
     let a = scene.open();
     assert!(scene.read(a).is_empty());
-    assert_eq!(scene.error(a, "Prove", &json!({"public_key": key(1)})), "Proof of possession failed");
+    for kind in ["GetChallenge", "Prove"] {
+        assert_eq!(scene.error(a, kind, &json!({"public_key": key(1)})), "Proof of possession is not enabled");
+    }
+}
+
+#[test]
+fn who_need_not_prove_anything_is_told_nothing_of_it_until_it_asks() {
+    let mut scene = Scene::new(1, with(Proof::Optional));
+    let (a, b) = (scene.open(), scene.open());
+    assert!(scene.read(a).is_empty());
+    let one = nonce(&mut scene, a);
+    assert_eq!(nonce(&mut scene, a), one, "a connection has one");
+    assert_ne!(nonce(&mut scene, b), one);
+    let mut scene = Scene::new(1, with(Proof::Required));
+    let a = scene.open();
+    let told = scene.read(a);
+    assert_eq!((told.len(), told[0].kind.as_str(), told[0].id.as_str()), (1, "Challenge", ""));
+    assert_eq!(told[0].payload["nonce"], nonce(&mut scene, a));
+}
+
+#[test]
+fn what_cannot_be_undone_is_for_who_came_first_with_a_key() {
+    const IN_USE: &str = "Public key is in use by another connection";
+    for workers in [1, 2] {
+        let mut scene = Scene::new(workers, with(Proof::Optional));
+        let (a, b) = (scene.open(), scene.open());
+        let room = scene.room(a, 1);
+        scene.join(b, &room, 2);
+        let of = |who| json!({"room_id": room, "public_key": key(who), "room_name": "n", "target_id": key(2)});
+        // A stranger that knows the keys, and is not in the room; and then is.
+        for is_in in [false, true] {
+            let (as_owner, as_member) = (scene.open(), scene.open());
+            if is_in {
+                assert_eq!(scene.ask(as_owner, "ConnectRoom", &of(1)).kind, "RoomConnected");
+                assert_eq!(scene.ask(as_member, "ConnectRoom", &of(2)).kind, "RoomConnected");
+                for kind in ["Kick", "Rename"] {
+                    assert_eq!(scene.error(as_owner, kind, &of(1)), IN_USE, "{kind}");
+                }
+            }
+            assert_eq!(scene.error(as_owner, "LeaveRoom", &of(1)), IN_USE);
+            assert_eq!(scene.error(as_member, "LeaveRoom", &of(2)), IN_USE);
+            scene.close(as_owner);
+            scene.close(as_member);
+        }
+        // Who was first has the say, and once it is gone the next.
+        assert_eq!(scene.ask(a, "Rename", &of(1)).kind, "RenameSuccess");
+        let again = scene.open();
+        assert_eq!(scene.ask(again, "ConnectRoom", &of(1)).kind, "RoomConnected");
+        scene.close(a);
+        assert_eq!(scene.ask(again, "Kick", &of(1)).kind, "KickSuccess");
+        scene.close(again);
+        let last = scene.open();
+        assert_eq!(scene.ask(last, "LeaveRoom", &of(1)).kind, "LeaveRoom", "nobody else has the key");
+    }
+}
+
+#[test]
+fn who_has_proved_its_key_has_the_say_whoever_came_before() {
+    let mut scene = Scene::new(2, with(Proof::Optional));
+    let owner = Owner::new(1);
+    let (a, squatter) = (scene.open(), scene.open());
+    let named = json!({"room_name": "r", "password": "1234", "public_key": owner.key()});
+    let room = scene.ask(a, "CreateRoom", &named).payload["room_id"].as_str().unwrap().to_owned();
+    scene.close(a);
+    let stated = json!({"room_id": room, "public_key": owner.key(), "room_name": "n"});
+    assert_eq!(scene.ask(squatter, "ConnectRoom", &stated).kind, "RoomConnected");
+    let back = scene.open();
+    owner.prove(&mut scene, back);
+    assert_eq!(scene.ask(back, "ConnectRoom", &stated).kind, "RoomConnected");
+    assert_eq!(scene.ask(back, "Rename", &stated).kind, "RenameSuccess");
+    assert_eq!(scene.error(squatter, "Rename", &stated), UNPROVED);
 }

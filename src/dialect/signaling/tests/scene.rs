@@ -69,6 +69,10 @@ pub fn loose() -> SignalingSettings {
     SignalingSettings { rate: None, passwords: None, ..SignalingSettings::default() }
 }
 
+fn pepper() -> Pepper {
+    Pepper::new([9; 32])
+}
+
 /// The key of a person by number.
 pub fn key(number: u8) -> String {
     STANDARD.encode([number; 32])
@@ -116,12 +120,17 @@ impl Scene {
                 seed: [worker.0 as u8 + 1 + self.next as u8; 32],
                 started: self.now,
                 rooms: records.filter(|record| worker_of_room(&record.id, workers) == worker).collect(),
-                pepper: Arc::new(Pepper::new([9; 32])),
+                pepper: Arc::new(pepper()),
                 reports: self.figures.clone(),
             };
             self.shards.push(Signaling::new(parts));
         }
         self.pass(Duration::ZERO);
+    }
+
+    /// What stands for a key in a room, where keys are not shown.
+    pub fn alias(&self, room: &str, key: &str) -> String {
+        pepper().alias(room, key).into()
     }
 
     pub fn restart(&mut self) {

@@ -16,6 +16,7 @@ pub(in crate::dialect::signaling) enum Kind {
     Rooms,
     ClientInfo,
     Signal(SignalKind),
+    Challenge,
     Prove,
     Resume,
     Presence,
@@ -24,7 +25,7 @@ pub(in crate::dialect::signaling) enum Kind {
 }
 
 /// The place of an unknown type in the metric's label values.
-pub(in crate::dialect::signaling) const UNKNOWN: usize = 18;
+pub(in crate::dialect::signaling) const UNKNOWN: usize = 19;
 
 impl Kind {
     /// A type and its era; `None` as the era of what both have.
@@ -53,6 +54,7 @@ impl Kind {
             "Kick" => (Kind::Kick, None),
             "Rename" => (Kind::Rename, None),
             "Ping" => (Kind::Ping, None),
+            "GetChallenge" => (Kind::Challenge, None),
             "Prove" => (Kind::Prove, None),
             "Resume" => (Kind::Resume, None),
             "Presence" => (Kind::Presence, None),
@@ -83,6 +85,7 @@ impl Kind {
             Kind::Presence => 15,
             Kind::IceServers => 16,
             Kind::Relay => 17,
+            Kind::Challenge => 18,
         }
     }
 
@@ -102,6 +105,7 @@ impl Kind {
             Kind::Signal(SignalKind::Offer) => era.pick("offer", "SDP offer"),
             Kind::Signal(SignalKind::Answer) => era.pick("answer", "SDP answer"),
             Kind::Signal(SignalKind::Candidate) => era.pick("candidate", "ICE candidate"),
+            Kind::Challenge => "get challenge request",
             Kind::Prove => "prove request",
             Kind::Resume => "resume request",
             Kind::Presence => "presence request",

@@ -43,6 +43,46 @@ pub(in crate::dialect::signaling) enum Notice {
     Relay { room: Box<str>, key: Box<str>, peer: u64, data: Box<str> },
 }
 
+impl Notice {
+    /// Whose key it tells, and in which room.
+    pub(in crate::dialect::signaling) fn of_key(&self) -> Option<(&str, &str)> {
+        match self {
+            Notice::Joined { room, person, .. } | Notice::Connected { room, person, .. } => Some((room, &person.key)),
+            Notice::Left { room, key, .. }
+            | Notice::Disconnected { room, key, .. }
+            | Notice::Away { room, key, .. }
+            | Notice::Back { room, key, .. }
+            | Notice::Named { room, key, .. }
+            | Notice::Relay { room, key, .. } => Some((room, key)),
+            Notice::Deleted { .. }
+            | Notice::Renamed { .. }
+            | Notice::Kicked { .. }
+            | Notice::PutOut { .. }
+            | Notice::Signal(_) => None,
+        }
+    }
+
+    /// The same of another key.
+    pub(in crate::dialect::signaling) fn with_key(&self, other: Box<str>) -> Notice {
+        let mut notice = self.clone();
+        match &mut notice {
+            Notice::Joined { person, .. } | Notice::Connected { person, .. } => person.key = other,
+            Notice::Left { key, .. }
+            | Notice::Disconnected { key, .. }
+            | Notice::Away { key, .. }
+            | Notice::Back { key, .. }
+            | Notice::Named { key, .. }
+            | Notice::Relay { key, .. } => *key = other,
+            Notice::Deleted { .. }
+            | Notice::Renamed { .. }
+            | Notice::Kicked { .. }
+            | Notice::PutOut { .. }
+            | Notice::Signal(_) => {}
+        }
+        notice
+    }
+}
+
 /// A signal as it goes out.
 #[derive(Clone, Debug)]
 pub(in crate::dialect::signaling) struct SignalOut {

@@ -14,6 +14,8 @@ pub(in crate::dialect::signaling) enum Refusal {
     Busy,
     RateLimited,
     ForeignKey,
+    KeyInUse,
+    ProofOff,
     ProofRequired,
     ProofFailed,
     Fields,
@@ -63,6 +65,8 @@ impl Refusal {
             Refusal::Busy => "Server is busy. Please try again later.",
             Refusal::RateLimited => "Rate limit exceeded. Please try again later.",
             Refusal::ForeignKey => "Public key does not match this connection",
+            Refusal::KeyInUse => "Public key is in use by another connection",
+            Refusal::ProofOff => "Proof of possession is not enabled",
             Refusal::ProofRequired => "Proof of possession required",
             Refusal::ProofFailed => "Proof of possession failed",
             Refusal::Fields => era.pick(
@@ -148,6 +152,8 @@ impl Refusal {
             | Refusal::InfoFailed => Code::Unavailable,
             Refusal::RateLimited | Refusal::RelayQuota => Code::RateLimited,
             Refusal::ForeignKey
+            | Refusal::KeyInUse
+            | Refusal::ProofOff
             | Refusal::MemberRequired
             | Refusal::OnlyOwnerKicks
             | Refusal::OnlyOwnerRenames

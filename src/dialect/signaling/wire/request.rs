@@ -56,6 +56,7 @@ pub(in crate::dialect::signaling) enum Request {
         name: Box<str>,
     },
     Signal(Signal),
+    Challenge,
     Prove {
         key: Box<str>,
         signature: Box<str>,
@@ -82,8 +83,11 @@ pub(in crate::dialect::signaling) fn parse(
     before: Era,
 ) -> (Era, Result<(Kind, Request), Refusal>) {
     let Some((kind, era)) = Kind::of(name) else { return (before, Err(Refusal::UnknownType)) };
-    if kind == Kind::IceServers {
-        return (before, Ok((kind, Request::IceServers)));
+    // What needs no field has no wrong format.
+    match kind {
+        Kind::IceServers => return (before, Ok((kind, Request::IceServers))),
+        Kind::Challenge => return (before, Ok((kind, Request::Challenge))),
+        _ => {}
     }
     let Ok(fields) = Fields::of(payload) else {
         return (era.unwrap_or(before), Err(Refusal::Format(kind)));
@@ -130,6 +134,7 @@ fn read(kind: Kind, era: Era, fields: &Fields<'_>) -> Result<Request, Bad> {
         Kind::Resume => Request::Resume { token: fields.text("resume_token", KEY_BYTES)? },
         Kind::Presence => Request::Presence { room: room()? },
         Kind::IceServers => Request::IceServers,
+        Kind::Challenge => Request::Challenge,
         Kind::Relay => {
             let data = fields.raw("data").ok_or(Bad)?.get();
             if !data.starts_with('"') || data.len() > RELAY_BYTES {
