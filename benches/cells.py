@@ -1,4 +1,6 @@
 """The loads: for each cell the mode that a server is started in, and arguments of `hydrogen bench`."""
+import resource
+
 import targets
 
 # For a thousand subscribers who acknowledge: a backlog that is worked off within a second, and time
@@ -7,6 +9,14 @@ LARGE = "--backlog 64 --warmup 2 -d 5"
 
 # So much that the deaf fill the kernel's buffer, of 4 MiB, and then the server's within the run.
 DEAF = "fanout -c 1000 -s 8192 --rate 50 --warmup 1 -d 16"
+
+def peers(most):
+    """Connections of a cell with two in each room: as many as asked for, or as a process may have here."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A server has its own files, besides.
+    fits = most if allowed == resource.RLIM_INFINITY else (allowed - 200) // 2 * 2
+    return min(most, max(2, fits))
+
 
 # The first word is the mode that the server is started in. It begins with the scenario; the rest are
 # arguments of `hydrogen bench`.
@@ -45,9 +55,9 @@ CELLS = {
     "idle-10k-still": "idle -c 10000 --subscribe --ping-rate 0 --settle 1 --warmup 0 -d 5",
     "connect": "connect -c 64",
     "connect-tls": "connect-tls -c 64",
-    # Two peers in each room. Systems that allow 20,000 descriptors have no room for 10,000 rooms.
-    "signal-100": "signal -c 200",
-    "signal-9900": "signal -c 19800 --settle 1 --warmup 2",
+    # Two peers in each room.
+    "signal-100": f"signal -c {peers(200)}",
+    "signal-10k": f"signal -c {peers(20_000)} --settle 1 --warmup 2",
 }
 # Cells for which nothing is pinned: several threads share a CPU nowhere else.
 WIDE = {f"{cell}-wide": CELLS[cell] for cell in targets.WIDE}
