@@ -166,6 +166,28 @@ async def test_where_proof_is_optional_a_membership_that_was_proved_stays_so(sta
         assert set(await b.rooms()) == {room}
 
 
+@each_era
+async def test_a_first_proof_puts_out_whoever_only_stated_the_key(start, proofs, era):
+    """A membership that nobody had proved is its prover's from then on, in every room, and it need not come in again."""
+    server = start(settings())
+    owner, _ = proofs
+    async with Peer.open(server, owner.key, era=era) as a, Peer.open(server, era=era) as b, Peer.open(server, owner.key, era=era) as thief:
+        room, other = await a.create(), await b.create()
+        await a.join(other)
+        await thief.connect(room), await thief.connect(other)
+        await a.disconnect(other)
+        await owner.prove(a)
+        for _ in range(2):
+            await thief.note(era.of("Disconnected"))
+        assert (await thief.request(*thief.signal("Offer", other, b.key, "sdp"))).type == "Error"
+        for id in (room, other):
+            assert await thief.error(era.of("Connect"), {era.id: id, "public_key": owner.key}) == UNPROVED
+        await b.told(era.peer_left, public_key=owner.key)
+        await a.disconnect(room)
+        assert await thief.error(era.of("Leave"), {era.id: room, "public_key": owner.key}) == UNPROVED
+        await a.leave(room)
+
+
 async def test_a_proof_is_for_one_connection_one_key_and_one_nonce(start, proofs):
     server = start(settings(ProofOfPossession="required"))
     owner, guest = proofs
@@ -275,6 +297,25 @@ async def test_under_aliases_nobody_learns_another_s_key(start, era):
         for peer in (a, b, c):
             others = {other.key for other in (a, b, c) if other is not peer}
             assert not keys_in([message.payload for message in peer.heard]) & others
+
+
+@each_era
+async def test_who_states_an_alias_as_its_key_is_nobody_else(start, era):
+    server = start(settings(PeerKeys="alias"))
+    async with Peer.open(server, era=era) as a, Peer.open(server, era=era) as b:
+        room = await a.create()
+        await b.join(room)
+        at_a = (await a.told(era.peer_joined))["public_key"]
+        async with Peer.open(server, at_a, era=era) as thief:
+            await thief.join(room)
+            await a.ok(*a.signal("Offer", room, at_a, "for b alone"), "SignalSent")
+            await a.send("Relay", {era.id: room, "destination_id": at_a, "data": "for b alone"})
+            await b.note(era.offer)
+            await b.told("Relay")
+            await a.kick(room, at_a)
+            await b.told("Kicked")
+            await thief.sync()
+            assert not {era.offer, "Relay", "Kicked"} & set(thief.order)
 
 
 # -- passwords

@@ -123,7 +123,8 @@ impl World {
                 }),
                 ([], [], [one], false) => self.is_asked(|world, request| {
                     let Ask::Info { key, name } = &request.ask else { return false };
-                    *key == one.key && *name == one.name && world.acts_as(request, Some(*key)).is_some()
+                    let may = world.acts_as(request, Some(*key)).is_some() && world.may_come_first(request, room, *key);
+                    may && *key == one.key && *name == one.name
                 }),
                 ([], [], [], true) => self.is_asked(|world, request| {
                     let Ask::Rename { room: asked, name } = &request.ask else { return false };

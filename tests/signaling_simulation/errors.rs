@@ -201,7 +201,7 @@ impl World {
     }
 
     /// Another connection with the key was in the room at some time since; without a room in any.
-    fn has_twin(&self, conn: ConnId, room: Option<&str>, key: Option<u8>, since: u64) -> bool {
+    pub fn has_twin(&self, conn: ConnId, room: Option<&str>, key: Option<u8>, since: u64) -> bool {
         // It may have taken another's place right after it was refused.
         let own = self.own_peers(conn, self.step);
         let went = [&self.out, &self.went].into_iter().flatten().filter(|(_, at)| **at >= since);
@@ -239,7 +239,8 @@ impl World {
         let mut twins = self.keys.iter().filter(|(peer, its)| **its == key && !own.contains(peer));
         !twins.any(|(peer, _)| {
             let is_first = since(*peer).is_some_and(|first| first.max(again(*peer)) < came);
-            is_first && self.was_there(room, *peer, request.sent)
+            // A place that is kept has no say.
+            is_first && self.was_there(room, *peer, request.sent) && !self.was_lost(*peer)
         })
     }
 

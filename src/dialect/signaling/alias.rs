@@ -44,10 +44,10 @@ impl Aliases {
         if key == to { key.into() } else { self.shown(room, key) }
     }
 
-    /// Which member's key this is, or stands for.
+    /// Which member is meant by what others are told of its key.
     pub(super) fn member(&self, room: &RoomRecord, target: &str) -> Option<Arc<str>> {
-        let is_meant = |key: &str| key == target || self.0.is_some() && *self.shown(&room.id, key) == *target;
-        room.members.iter().find(|member| is_meant(&member.key)).map(|member| member.key.clone())
+        let mut members = room.members.iter();
+        members.find(|member| *self.shown(&room.id, &member.key) == *target).map(|member| member.key.clone())
     }
 
     /// What those are told whose key is another than the one that a notice is of; `None` if they are

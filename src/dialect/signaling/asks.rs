@@ -20,11 +20,11 @@ impl Signaling {
                 }
                 self.fx.refuse(*caller, Refusal::Busy);
             }
-            Ask::Name { back, ask, .. } if room.mail.len() >= MAIL_MAX => {
+            Ask::Member { back, ask, .. } if room.mail.len() >= MAIL_MAX => {
                 self.fx.say(back, Say::Part { ask, part: Part::Done(false) });
             }
             // What is no request comes once for each connection, and must not be lost.
-            Ask::Request(..) | Ask::Gone { .. } | Ask::Away { .. } | Ask::Rebind { .. } | Ask::Name { .. } => {
+            Ask::Request(..) | Ask::Gone { .. } | Ask::Away { .. } | Ask::Rebind { .. } | Ask::Member { .. } => {
                 room.mail.push_back(ask);
             }
         }
@@ -59,7 +59,9 @@ impl Signaling {
             Ask::Gone { conn } => self.on_gone(id, conn, now),
             Ask::Away { conn } => self.on_away(id, conn),
             Ask::Rebind { from, to, address, back } => self.on_rebind(id, from, to, address, back),
-            Ask::Name { back, ask, key, name, is_proved } => self.on_name(id, back, ask, key, name, is_proved),
+            Ask::Member { back, ask, conn, key, deed, is_proved } => {
+                self.on_member(id, back, ask, conn, key, deed, is_proved);
+            }
         }
     }
 
@@ -84,7 +86,7 @@ impl Signaling {
             Ask::Rebind { from, back, .. } => {
                 self.fx.say(back, Say::Rebound { from, room: id.into(), name: None });
             }
-            Ask::Name { back, ask, .. } => self.fx.say(back, Say::Part { ask, part: Part::Done(true) }),
+            Ask::Member { back, ask, .. } => self.fx.say(back, Say::Part { ask, part: Part::Done(true) }),
         }
     }
 

@@ -101,6 +101,12 @@ impl Signaling {
                 }
                 self.fx.say(back, Say::Part { ask, part: Part::Done(is_written) });
             }
+            Then::Prove { back, ask, conn, key } => {
+                if is_written {
+                    self.put_out_unproved(id, conn, &key);
+                }
+                self.fx.say(back, Say::Part { ask, part: Part::Done(is_written) });
+            }
         }
     }
 

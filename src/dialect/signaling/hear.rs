@@ -32,7 +32,9 @@ impl Signaling {
             Say::Answer { conn, meta, alone, key, reply } => self.on_answer(conn, &meta, alone, key, &reply, now),
             Say::Tell { conns, notice } => self.on_tell(conns, &notice, now),
             Say::RoomsOf { ask, key, is_proved } => self.on_rooms_of(from, ask, &key, is_proved),
-            Say::Name { ask, key, name, is_proved } => self.on_name_all(from, ask, &key, &name, is_proved),
+            Say::Member { ask, conn, key, deed, is_proved } => {
+                self.on_member_all(from, ask, conn, &key, &deed, is_proved);
+            }
             Say::Part { ask, part } => self.on_part(ask, part, now),
             Say::Resume { to, address, token, key } => self.on_resume(to, address, &token, key.as_ref()),
             Say::Rebound { from, room, name } => self.on_rebound(from, room, name),

@@ -61,7 +61,7 @@ impl Signaling {
                 .map(|live| live.conn)
                 .collect(),
             target => {
-                let found = room.find(target, caller.conn).filter(|live| !live.is_away);
+                let found = room.find(target, caller.conn, &caller.key).filter(|live| !live.is_away);
                 found.map(|live| live.conn).into_iter().collect()
             }
         };

@@ -19,6 +19,7 @@ pub(super) fn live(caller: &Caller, room: &str, aliases: &Aliases) -> Live {
         key: caller.key.clone(),
         shown: aliases.kept(room, &caller.key),
         address: caller.address,
+        is_proved: caller.is_proved,
         is_away: false,
     }
 }
@@ -92,6 +93,9 @@ impl Signaling {
     /// A member's connection comes in: it is answered, it is told who is there, and they are told
     /// of it. One that is in already is answered, and nobody is told of it again.
     pub(super) fn enter(&mut self, id: &str, caller: Box<Caller>, joins: bool, now: Now) {
+        if caller.is_proved {
+            self.put_out_unproved(id, caller.conn, &caller.key);
+        }
         let Some(room) = self.rooms.get_mut(id) else { return };
         let is_new = room.live(caller.conn).is_none();
         let others = room.others(caller.conn);

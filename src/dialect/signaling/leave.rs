@@ -23,7 +23,7 @@ impl Signaling {
         if room.needs_proof(&caller.key, self.settings.proof) && !caller.is_proved {
             return self.fx.refuse(*caller, Refusal::ProofRequired);
         }
-        if room.is_anothers(&caller) {
+        if room.is_anothers(caller.conn, &caller.key, caller.is_proved) {
             return self.fx.refuse(*caller, Refusal::KeyInUse);
         }
         if caller.key == room.record.owner {

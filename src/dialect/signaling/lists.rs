@@ -1,4 +1,4 @@
-//! Answers that all workers have a part in: a member's rooms, and its new name in them.
+//! Answers that all workers have a part in: a member's rooms, and what it does in all of them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use serde_json::json;
 use super::Signaling;
 use super::conn::Busy;
 use super::limits::{GATHER_WAIT, MEMBERS_LISTED, ROOMS_LISTED};
-use super::peer::{Ask, Meta, Part, Say};
+use super::peer::{Ask, Deed, Meta, Part, Say};
+use super::room::Room;
 use super::timers::Timer;
 use super::wire::{Era, Message, Refusal, Row, rooms};
 use crate::base::{ConnId, Mono, Now, WorkerId};
@@ -31,6 +32,8 @@ enum What {
     Rooms(Meta, Arc<str>),
     /// A new name.
     Name(Meta, Arc<str>, Box<str>),
+    /// A proof of the key.
+    Proof(Meta, Arc<str>),
 }
 
 impl Signaling {
@@ -51,7 +54,15 @@ impl Signaling {
             return self.refuse(conn, &meta, &Refusal::InfoNameRequired);
         }
         let ask = self.gather(conn, What::Name(meta, key.clone(), name.clone()), now);
-        self.ask_all(|| Say::Name { ask, key: key.clone(), name: name.clone(), is_proved });
+        let deed = Deed::Name(name);
+        self.ask_all(|| Say::Member { ask, conn, key: key.clone(), deed: deed.clone(), is_proved });
+    }
+
+    /// The key of a connection is proved: from now on it is nobody else's, wherever it is a member.
+    pub(super) fn ask_proof(&mut self, conn: ConnId, key: &str, meta: Meta, now: Now) {
+        let key: Arc<str> = key.into();
+        let ask = self.gather(conn, What::Proof(meta, key.clone()), now);
+        self.ask_all(|| Say::Member { ask, conn, key: key.clone(), deed: Deed::Prove, is_proved: true });
     }
 
     /// The key in whose name it is asked, if the connection may state it.
@@ -116,13 +127,26 @@ impl Signaling {
         self.fx.say(from, Say::Part { ask, part: Part::Rows(rows) });
     }
 
-    pub(super) fn on_name_all(&mut self, from: WorkerId, ask: u64, key: &Arc<str>, name: &str, is_proved: bool) {
-        let rooms = self.rooms.of_member(key).take(ROOMS_LISTED);
+    pub(super) fn on_member_all(
+        &mut self,
+        from: WorkerId,
+        ask: u64,
+        conn: ConnId,
+        key: &Arc<str>,
+        deed: &Deed,
+        is_proved: bool,
+    ) {
+        // What is proved already is no work: of very many rooms another proof reaches the next ones.
+        let is_open = |room: &&Room| match deed {
+            Deed::Name(_) => true,
+            Deed::Prove => room.record.member(key).is_some_and(|member| !member.is_proved),
+        };
+        let rooms = self.rooms.of_member(key).filter(is_open).take(ROOMS_LISTED);
         let rooms: Vec<Box<str>> = rooms.map(|room| room.record.id.clone()).collect();
         self.fx.say(from, Say::Part { ask, part: Part::More(rooms.len()) });
         for room in rooms {
-            let (key, name) = (key.clone(), name.into());
-            self.fx.ask_room(&room, Ask::Name { back: from, ask, key, name, is_proved });
+            let (key, deed) = (key.clone(), deed.clone());
+            self.fx.ask_room(&room, Ask::Member { back: from, ask, conn, key, deed, is_proved });
         }
     }
 
@@ -169,6 +193,7 @@ impl Signaling {
                 let message = Message { name: "UpdateClientInfoResponse", payload };
                 (meta, key, message, Refusal::InfoFailed)
             }
+            What::Proof(meta, key) => return self.finish_proof(conn, meta, key, gather.is_failed, now),
         };
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         connection.busy = None;

@@ -1,13 +1,11 @@
-//! What owners do, and new names of members.
-
-use std::sync::Arc;
+//! What owners do.
 
 use super::Signaling;
-use super::peer::{Caller, Part, Say};
+use super::peer::Caller;
 use super::room::{Change, Room, Then};
 use super::settings::Proof;
 use super::wire::{Notice, Refusal, Reply};
-use crate::base::{ConnId, Metric, Now, WorkerId};
+use crate::base::{ConnId, Metric, Now};
 
 /// Whether it is the owner who asks, by the key that its connection has, and as the first that has it.
 fn check_owner(room: &Room, caller: &Caller, proof: Proof, refusal: Refusal) -> Result<(), Refusal> {
@@ -17,7 +15,7 @@ fn check_owner(room: &Room, caller: &Caller, proof: Proof, refusal: Refusal) -> 
     if room.needs_proof(&caller.key, proof) && !caller.is_proved {
         return Err(Refusal::ProofRequired);
     }
-    if room.is_anothers(caller) {
+    if room.is_anothers(caller.conn, &caller.key, caller.is_proved) {
         return Err(Refusal::KeyInUse);
     }
     Ok(())
@@ -29,7 +27,7 @@ impl Signaling {
         if let Err(refusal) = check_owner(room, &caller, self.settings.proof, Refusal::OnlyOwnerKicks) {
             return self.fx.refuse(*caller, refusal);
         }
-        let live = room.find(&target, caller.conn).map(|live| live.key.clone());
+        let live = room.find(&target, caller.conn, &caller.key).map(|live| live.key.clone());
         let key = live.or_else(|| self.aliases.member(&room.record, &target));
         let Some(key) = key.filter(|key| *key != room.record.owner) else {
             return self.fx.refuse(*caller, Refusal::NoTarget);
@@ -67,37 +65,5 @@ impl Signaling {
         let (all, name) = (room.all(), room.record.name.clone());
         self.fx.tell(&all, Notice::Renamed { room: id.into(), name: name.clone() });
         self.fx.answer(caller, Reply::Renamed { room: id.into(), name });
-    }
-
-    pub(super) fn on_name(
-        &mut self,
-        id: &str,
-        back: WorkerId,
-        ask: u64,
-        key: Arc<str>,
-        name: Box<str>,
-        is_proved: bool,
-    ) {
-        let Some(room) = self.rooms.get(id) else { return };
-        let may = is_proved || !room.needs_proof(&key, self.settings.proof);
-        let Some(member) = room.record.member(&key).filter(|_| may) else {
-            return self.fx.say(back, Say::Part { ask, part: Part::Done(true) });
-        };
-        if member.name == name {
-            return self.fx.say(back, Say::Part { ask, part: Part::Done(true) });
-        }
-        let mut record = room.record.clone();
-        if let Some(member) = record.member_mut(&key) {
-            member.name = name;
-        }
-        self.begin(id, Change::Put { record, then: Then::Name { back, ask, key } });
-    }
-
-    /// All but the member itself are told of its new name.
-    pub(super) fn tell_name(&mut self, id: &str, key: &str) {
-        let Some(room) = self.rooms.get(id) else { return };
-        let told: Vec<ConnId> = room.live.iter().filter(|live| *live.key != *key).map(|live| live.conn).collect();
-        let name = room.person(key).name;
-        self.fx.tell(&told, Notice::Named { room: id.into(), key: key.into(), name });
     }
 }

@@ -27,6 +27,7 @@ mod limits;
 mod lists;
 mod look;
 mod manage;
+mod member;
 mod meter;
 mod peer;
 mod pepper;

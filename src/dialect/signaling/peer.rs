@@ -33,8 +33,8 @@ pub(super) enum Say {
     Tell { conns: Vec<ConnId>, notice: Arc<Notice> },
     /// Which rooms has this member?
     RoomsOf { ask: u64, key: Arc<str>, is_proved: bool },
-    /// A member has a new name, in all of its rooms.
-    Name { ask: u64, key: Arc<str>, name: Box<str>, is_proved: bool },
+    /// Something of a member, in all of its rooms.
+    Member { ask: u64, conn: ConnId, key: Arc<str>, deed: Deed, is_proved: bool },
     /// A part of an answer of many.
     Part { ask: u64, part: Part },
     /// A new connection takes the place of a lost one.
@@ -92,8 +92,17 @@ pub(super) enum Ask {
     Away { conn: ConnId },
     /// A connection took the place of a lost one.
     Rebind { from: ConnId, to: ConnId, address: SocketAddr, back: WorkerId },
-    /// A member has a new name.
-    Name { back: WorkerId, ask: u64, key: Arc<str>, name: Box<str>, is_proved: bool },
+    /// Something of a member.
+    Member { back: WorkerId, ask: u64, conn: ConnId, key: Arc<str>, deed: Deed, is_proved: bool },
+}
+
+/// What a member does in all of its rooms at once.
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    /// It has a new name.
+    Name(Box<str>),
+    /// It has proved its key.
+    Prove,
 }
 
 /// A client's request of a room.

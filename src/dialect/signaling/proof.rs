@@ -1,5 +1,7 @@
 //! Proof that a key is who shows it, and credentials for TURN servers.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rand_chacha::rand_core::Rng;
@@ -66,18 +68,29 @@ impl Signaling {
             }
             return;
         }
+        self.ask_proof(conn, key, meta.clone(), now);
+    }
+
+    /// All rooms know of it, or one could not write it down: then it is to be proved once more.
+    pub(super) fn finish_proof(&mut self, conn: ConnId, meta: Meta, key: Arc<str>, is_failed: bool, now: Now) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
+        connection.busy = None;
+        if is_failed {
+            self.refuse(conn, &meta, &Refusal::NotProved);
+            return self.take_held(conn, now);
+        }
         let is_first = !std::mem::replace(&mut connection.is_proved, true);
-        connection.key = Some(key.into());
-        let payload = json!({ "public_key": key }).to_string();
-        let own = connection.client_id.clone().filter(|own| **own == *key);
-        self.respond(conn, meta, &Message { name: "Proved", payload });
+        let own = connection.client_id.clone().filter(|own| *own == key);
+        connection.key.get_or_insert_with(|| key.clone());
+        let payload = json!({ "public_key": &*key }).to_string();
+        self.respond(conn, &meta, &Message { name: "Proved", payload });
         if let Some(key) = own
             && is_first
             && self.settings.proof == Proof::Required
         {
             self.push_rooms(conn, key, true, now);
         }
+        self.take_held(conn, now);
     }
 
     pub(super) fn ice_servers(&mut self, conn: ConnId, meta: &Meta, now: Now) {

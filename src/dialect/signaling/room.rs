@@ -9,7 +9,7 @@ use super::peer::{Ask, Caller};
 use super::record::{Member, RoomRecord};
 use super::settings::Proof;
 use super::wire::{Person, PresenceState, Present, SignalOut, parse_peer_id};
-use crate::base::{ConnId, Mono, Secret, Wall};
+use crate::base::{ConnId, Mono, Secret, Wall, WorkerId};
 
 /// A connection in a room.
 #[derive(Debug)]
@@ -20,13 +20,16 @@ pub(super) struct Live {
     /// What others are told of the key.
     pub shown: Arc<str>,
     pub address: SocketAddr,
+    /// It has proved the key. Where the membership is proved all have.
+    pub is_proved: bool,
     pub is_away: bool,
 }
 
 impl Live {
-    /// Whether this is its key, or stands for it.
-    fn goes_by(&self, key: &str) -> bool {
-        *self.key == *key || *self.shown == *key
+    /// Whether it is meant by a key, as the owner of another one writes it. What others are told
+    /// counts, so that nobody is meant who states another's alias as a key of its own.
+    fn goes_by(&self, key: &str, of: &str) -> bool {
+        *self.shown_to(of) == *key
     }
 
     /// What the owner of a key is told of this one's.
@@ -55,7 +58,8 @@ pub(super) enum Then {
     Leave { caller: Box<Caller> },
     Kick { caller: Box<Caller>, target: Box<str>, key: Arc<str> },
     Rename { caller: Box<Caller> },
-    Name { back: crate::base::WorkerId, ask: u64, key: Arc<str> },
+    Name { back: WorkerId, ask: u64, key: Arc<str> },
+    Prove { back: WorkerId, ask: u64, conn: ConnId, key: Arc<str> },
 }
 
 /// Candidates that wait for an offer between two peers.
@@ -143,14 +147,14 @@ impl Room {
         conns.into_iter().filter_map(|conn| self.take_live(conn)).collect()
     }
 
-    /// Who is meant by a connection's id, an address with port, or a key: of several connections
+    /// Who is meant, by the owner of a key, by a connection's id, an address with port, or a key: of several connections
     /// with one key the latest that is there.
-    pub(super) fn find(&self, target: &str, but: ConnId) -> Option<&Live> {
+    pub(super) fn find(&self, target: &str, but: ConnId, own: &str) -> Option<&Live> {
         let others = || self.live.iter().rev().filter(move |live| live.conn != but);
         let by_peer = parse_peer_id(target).and_then(|peer| others().find(|live| live.peer == peer));
         by_peer
-            .or_else(|| others().find(|live| live.goes_by(target) && !live.is_away))
-            .or_else(|| others().find(|live| live.goes_by(target)))
+            .or_else(|| others().find(|live| live.goes_by(target, own) && !live.is_away))
+            .or_else(|| others().find(|live| live.goes_by(target, own)))
             .or_else(|| {
                 let address = canonical(target.parse().ok()?);
                 others().find(|live| canonical(live.address) == address)
@@ -188,11 +192,18 @@ impl Room {
         self.live.iter().map(present).collect()
     }
 
-    /// Whether another connection was here first with the caller's key: what cannot be undone is that
-    /// one's to do, unless the caller has proved the key.
-    pub(super) fn is_anothers(&self, caller: &Caller) -> bool {
-        let first = self.live.iter().find(|live| *live.key == *caller.key);
-        !caller.is_proved && first.is_some_and(|first| first.conn != caller.conn)
+    /// Takes out who states a key that another has proved.
+    pub(super) fn take_unproved(&mut self, key: &str) -> Vec<Live> {
+        let is_it = |live: &&Live| *live.key == *key && !live.is_proved;
+        let conns: Vec<ConnId> = self.live.iter().filter(is_it).map(|live| live.conn).collect();
+        conns.into_iter().filter_map(|conn| self.take_live(conn)).collect()
+    }
+
+    /// Whether another connection is here and came first with the same key: what cannot be undone is
+    /// that one's to do, unless this one has proved the key.
+    pub(super) fn is_anothers(&self, conn: ConnId, key: &str, is_proved: bool) -> bool {
+        let first = self.live.iter().find(|live| *live.key == *key && !live.is_away);
+        !is_proved && first.is_some_and(|first| first.conn != conn)
     }
 
     /// Whether only who has shown that a key is its own may use it here.

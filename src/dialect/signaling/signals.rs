@@ -11,7 +11,7 @@ use crate::base::{Metric, Now};
 impl Signaling {
     pub(super) fn on_signal(&mut self, id: &str, caller: Box<Caller>, signal: Signal, rest: Vec<Box<str>>, now: Now) {
         let Some(room) = self.rooms.get_mut(id) else { return };
-        let found = room.live(caller.conn).and_then(|_| room.find(&signal.target, caller.conn));
+        let found = room.live(caller.conn).and_then(|_| room.find(&signal.target, caller.conn, &caller.key));
         let Some((to, to_peer, to_key)) = found.map(|live| (live.conn, live.peer, live.key.clone())) else {
             return self.signal_elsewhere(caller, signal, rest);
         };

@@ -74,12 +74,19 @@ impl History {
         self.model.conns.keys().nth(number % self.model.conns.len().max(1)).copied()
     }
 
-    /// How somebody else is addressed.
-    fn target(&self, room: Option<&str>, who: u8) -> String {
-        match room.filter(|_| self.aliased) {
+    /// How somebody is addressed: by its alias, or, of those with the same key, by that.
+    fn target(&self, conn: ConnId, room: Option<&str>, who: u8) -> String {
+        let is_own = self.model.conns[&conn].key == Some(who);
+        match room.filter(|_| self.aliased && !is_own) {
             Some(room) => self.scene.alias(room, &key(who)),
             None => key(who),
         }
+    }
+
+    /// The room that an offer names or, where an alias says it, means.
+    fn room_of_offer(&self, conn: ConnId, named: Option<String>, who: u8) -> Option<String> {
+        let of = &self.model.conns[&conn];
+        named.or_else(|| of.rooms.last().filter(|_| self.aliased && of.key != Some(who)).cloned())
     }
 
     /// What a message is about, with the key that an alias stands for; a key that is another's stays unknown.
@@ -154,11 +161,11 @@ impl History {
             Step::Disconnect(_, id) => ("DisconnectRoom", json!({"room_id": named(id)})),
             Step::Leave(_, id, who) => ("LeaveRoom", json!({"room_id": named(id), "public_key": key(*who)})),
             Step::Kick(_, id, who) => {
-                ("Kick", json!({"room_id": room(id), "target_id": self.target(Some(&room(id)), *who)}))
+                ("Kick", json!({"room_id": room(id), "target_id": self.target(conn, Some(&room(id)), *who)}))
             }
             Step::Rename(_, id) => ("Rename", json!({"room_id": room(id), "room_name": "n"})),
             Step::Offer(_, id, who) => {
-                let target = self.target(named(id).as_deref(), *who);
+                let target = self.target(conn, self.room_of_offer(conn, named(id), *who).as_deref(), *who);
                 ("Offer", json!({"room_id": named(id), "destination_id": target, "offer": "o"}))
             }
             Step::Open | Step::Close(_) | Step::Restart => return,
@@ -166,6 +173,10 @@ impl History {
         self.scene.send(conn, "id", kind, &payload);
         let made = self.scene.inbox.get(&conn).and_then(|inbox| inbox.back()).filter(|got| got.kind == "RoomCreated");
         let made = made.map(about);
+        let meant = match step {
+            Step::Offer(_, id, who) => self.room_of_offer(conn, id.as_ref().map(|id| self.room(*id)), *who),
+            _ => None,
+        };
         let mut model = std::mem::take(&mut self.model);
         let room = |number: &usize| self.room(*number);
         let named = |number: &Option<usize>| number.as_ref().map(room);
@@ -177,7 +188,7 @@ impl History {
             Step::Leave(_, id, who) => model.leave(conn, named(id).as_deref(), *who, fails),
             Step::Kick(_, id, who) => model.kick(conn, &room(id), *who, fails),
             Step::Rename(_, id) => model.rename(conn, &room(id), fails),
-            Step::Offer(_, id, who) => model.offer(conn, named(id).as_deref(), *who),
+            Step::Offer(_, _, who) => model.offer(conn, meant.as_deref(), *who),
             Step::Open | Step::Close(_) | Step::Restart => Ok(()),
         };
         model.answer(conn, done);

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::json;
 
-use super::super::{Proof, SignalingSettings};
-use super::scene::{Scene, key, loose};
+use super::super::{PeerKeys, Proof, SignalingSettings};
+use super::scene::{Disk, Scene, key, loose};
 use crate::base::ConnId;
 
 const UNPROVED: &str = "Proof of possession required";
@@ -222,4 +222,106 @@ fn who_has_proved_its_key_has_the_say_whoever_came_before() {
     assert_eq!(scene.ask(back, "ConnectRoom", &stated).kind, "RoomConnected");
     assert_eq!(scene.ask(back, "Rename", &stated).kind, "RenameSuccess");
     assert_eq!(scene.error(squatter, "Rename", &stated), UNPROVED);
+}
+
+#[test]
+fn a_first_proof_takes_the_key_from_whoever_only_stated_it() {
+    for workers in [1, 2] {
+        let mut scene = Scene::new(workers, with(Proof::Optional));
+        let owner = Owner::new(1);
+        let (a, b) = (scene.open(), scene.open());
+        let named = json!({"room_name": "r", "password": "1234", "public_key": owner.key(), "grace": true});
+        let room = scene.ask(a, "CreateRoom", &named).payload["room_id"].as_str().unwrap().to_owned();
+        scene.join(b, &room, 2);
+        let stated = json!({"room_id": room, "public_key": owner.key(), "grace": true});
+        let (thief, lost) = (scene.open(), scene.open());
+        let told = scene.ask(thief, "ConnectRoom", &stated);
+        assert_eq!(told.kind, "RoomConnected");
+        let token = scene.ask(lost, "ConnectRoom", &stated).payload["resume_token"].clone();
+        scene.close(lost);
+        scene.read(b);
+        // Whoever is in the room while it proves stays; a membership that was stated is its own from now on.
+        owner.prove(&mut scene, a);
+        assert_eq!(scene.kinds(thief).last().map(String::as_str), Some("RoomDisconnected"));
+        assert_eq!(scene.kinds(b), ["PeerLeft", "PeerLeft"]);
+        let offer = json!({"room_id": room, "destination_id": key(2), "offer": "o"});
+        assert_eq!(scene.error(thief, "Offer", &offer), "Not connected to any room");
+        assert_eq!(scene.error(thief, "ConnectRoom", &stated), UNPROVED);
+        let again = scene.open();
+        let resumed = scene.ask(again, "Resume", &json!({"resume_token": token}));
+        assert_eq!(resumed.kind, "Error", "its place is not kept: {resumed:?}");
+        assert_eq!(scene.ask(a, "DisconnectRoom", &json!({})).kind, "RoomDisconnected");
+        assert_eq!(scene.error(again, "LeaveRoom", &stated), UNPROVED);
+        // The same for who proves first and comes then.
+        let (c, squatter) = (scene.open(), scene.open());
+        let guest = Owner::new(3);
+        let of_guest = json!({"room_id": room, "password": "1234", "public_key": guest.key()});
+        assert_eq!(scene.ask(squatter, "JoinRoom", &of_guest).kind, "RoomJoined");
+        guest.prove(&mut scene, c);
+        assert_eq!(scene.ask(c, "ConnectRoom", &of_guest).kind, "RoomConnected");
+        assert!(scene.kinds(squatter).contains(&"RoomDisconnected".to_owned()));
+        assert_eq!(scene.shards.iter().map(|shard| shard.live()).sum::<usize>(), 2, "b and c");
+    }
+}
+
+#[test]
+fn a_proof_that_cannot_be_written_down_is_none() {
+    let mut scene = Scene::new(1, with(Proof::Optional));
+    let owner = Owner::new(1);
+    let a = scene.open();
+    let named = json!({"room_name": "r", "password": "1234", "public_key": owner.key()});
+    let room = scene.ask(a, "CreateRoom", &named).payload["room_id"].as_str().unwrap().to_owned();
+    let signature = owner.sign(&nonce(&mut scene, a));
+    scene.disk = Disk::Failing;
+    let proof = json!({"public_key": owner.key(), "signature": signature});
+    assert_eq!(scene.error(a, "Prove", &proof), "Error updating user in database");
+    scene.disk = Disk::Good;
+    let stated = json!({"room_id": room, "public_key": owner.key()});
+    let other = scene.open();
+    assert_eq!(scene.ask(other, "ConnectRoom", &stated).kind, "RoomConnected");
+    assert_eq!(scene.ask(a, "Prove", &proof).kind, "Proved");
+    assert_eq!(scene.kinds(other).last().map(String::as_str), Some("RoomDisconnected"));
+}
+
+#[test]
+fn a_place_that_is_kept_has_no_say_and_a_name_is_not_changed_from_beside() {
+    let mut scene = Scene::new(2, loose());
+    let (a, b) = (scene.open(), scene.open());
+    let named = json!({"room_name": "r", "password": "1234", "public_key": key(1), "grace": true});
+    let room = scene.ask(a, "CreateRoom", &named).payload["room_id"].as_str().unwrap().to_owned();
+    scene.join(b, &room, 2);
+    scene.read(b);
+    let named = json!({"public_key": key(1), "client_name": "x"});
+    let thief = scene.open();
+    scene.ask(thief, "UpdateClientInfo", &named);
+    assert!(scene.read(b).is_empty());
+    scene.close(a);
+    let back = scene.open();
+    let stated = json!({"room_id": room, "public_key": key(1), "room_name": "n"});
+    assert_eq!(scene.ask(back, "ConnectRoom", &stated).kind, "RoomConnected");
+    assert_eq!(scene.ask(back, "Rename", &stated).kind, "RenameSuccess");
+    scene.read(b);
+    scene.ask(back, "UpdateClientInfo", &named);
+    assert_eq!(scene.kinds(b), ["PeerRenamed"]);
+}
+
+#[test]
+fn who_states_an_alias_as_its_key_is_nobody_else() {
+    let mut scene = Scene::new(2, SignalingSettings { peer_keys: PeerKeys::Alias, ..loose() });
+    let (a, b, thief) = (scene.open(), scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    scene.join(b, &room, 2);
+    let alias = scene.alias(&room, &key(2));
+    let stated = json!({"room_id": room, "password": "1234", "public_key": alias});
+    assert_eq!(scene.ask(thief, "JoinRoom", &stated).kind, "RoomJoined");
+    scene.read(b);
+    scene.read(thief);
+    let offer = json!({"room_id": room, "destination_id": alias, "offer": "o", "data": "d"});
+    for kind in ["Offer", "Relay"] {
+        scene.send(a, "id", kind, &offer);
+        assert_eq!((scene.kinds(b), scene.kinds(thief)), (vec![kind.to_owned()], Vec::new()));
+    }
+    assert_eq!(scene.ask(a, "Kick", &json!({"room_id": room, "target_id": alias})).kind, "KickSuccess");
+    assert!(scene.closed.contains_key(&b) && !scene.closed.contains_key(&thief));
+    assert_eq!(scene.error(a, "Offer", &offer), "Target client not found");
 }

@@ -50,6 +50,7 @@ pub(in crate::dialect::signaling) enum Refusal {
     InfoKeyRequired,
     InfoNameRequired,
     InfoFailed,
+    NotProved,
     RelayOff,
     RelayQuota,
     NoResume,
@@ -122,6 +123,7 @@ impl Refusal {
             Refusal::InfoKeyRequired => "Public key is required for updating client info",
             Refusal::InfoNameRequired => "Client name is required",
             Refusal::InfoFailed => "Failed to update client name: the store did not take it",
+            Refusal::NotProved => era.pick("Error updating user in database", "Error updating computer in database"),
             Refusal::RelayOff => "Relay is not enabled",
             Refusal::RelayQuota => "Relay quota exceeded",
             Refusal::NoResume => "Resume token is not valid",
@@ -149,7 +151,8 @@ impl Refusal {
             | Refusal::NotKicked
             | Refusal::NotRenamed
             | Refusal::RoomsFailed
-            | Refusal::InfoFailed => Code::Unavailable,
+            | Refusal::InfoFailed
+            | Refusal::NotProved => Code::Unavailable,
             Refusal::RateLimited | Refusal::RelayQuota => Code::RateLimited,
             Refusal::ForeignKey
             | Refusal::KeyInUse
