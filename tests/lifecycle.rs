@@ -13,7 +13,7 @@ use hydrogen::base::reason::End;
 use hydrogen::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Reason, Wall};
 use hydrogen::engine::auth::{Throttle, ThrottlePolicy};
 use hydrogen::engine::conn::state::{TRANSITIONS, diagram_text, matrix_text};
-use hydrogen::engine::conn::{Event, Origins, Settings, SocketFault, State};
+use hydrogen::engine::conn::{Event, Origins, Settings, SocketFault, State, TrustedProxies};
 use hydrogen::engine::endpoint::Endpoint;
 use hydrogen::engine::http::{Answer, HeadLimits};
 use hydrogen::engine::outbound::{EventFrame, OutboundLimits};
@@ -109,6 +109,7 @@ impl Stage {
             query_key: true,
             in_band_auth: false,
             origins: Origins::Any,
+            proxies: TrustedProxies::default(),
             head: HeadLimits::default(),
             body_bytes_max: 100,
             frames: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000, fragments_max: 4 },

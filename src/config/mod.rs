@@ -21,6 +21,7 @@ mod origins;
 mod outbound;
 mod problem;
 mod protocols;
+mod proxies;
 mod rate_limit;
 mod reader;
 mod reference;

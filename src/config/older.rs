@@ -58,7 +58,7 @@ pub(super) const OLDER: &[(&str, Fate)] = &[
     ("Network.Interfaces", Unused(None)),
     ("Network.PortAllocation", Unused(None)),
     ("Network.Available", Unused(None)),
-    ("Network.TrustedProxies", Unused(None)),
+    ("Network.TrustedProxies", Renamed("WebSocketServer.TrustedProxies")),
     ("Monitoring.Intervals", Unused(Some("Monitoring.StatusInterval"))),
     ("Monitoring.Thresholds", Unused(None)),
     ("SystemMonitoring", Unused(Some("Monitoring.StatusInterval"))),

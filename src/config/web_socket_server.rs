@@ -8,10 +8,12 @@ use super::compression::Compression;
 use super::listen;
 use super::origins::{self, Origins};
 use super::protocols;
+use super::proxies;
 use super::reader::{self, Reader};
 use super::secret;
 use super::text::open;
 use crate::base::Secret;
+use crate::engine::auth::Network;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -42,6 +44,8 @@ pub struct WebSocketServer {
     pub auth_per_message: bool,
     /// Pages that may connect.
     pub allowed_origins: Origins,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Names of the subprotocol.
     pub protocols: Vec<String>,
     /// Whether the echo dialect is served.
@@ -134,6 +138,7 @@ impl WebSocketServer {
         let auth_per_message =
             r.flag("AuthPerMessage", false, "Whether every message must carry its credential in `auth.token` too.");
         let allowed_origins = origins::read(r);
+        let trusted_proxies = proxies::read(r);
         let protocols = protocols::read(r);
         let echo = r.flag(
             "Echo",
@@ -223,6 +228,7 @@ impl WebSocketServer {
             allow_in_band_auth,
             auth_per_message,
             allowed_origins,
+            trusted_proxies,
             protocols,
             echo,
             session_event,

@@ -7,7 +7,7 @@ use crate::config::{self, Config};
 use crate::dialect::hydrogen::{DeliverySettings, HydrogenSettings, MessageRate, Retention, SessionEvent, TopicRule};
 use crate::dialect::signaling::{self, SignalingSettings};
 use crate::engine::auth::CallPattern;
-use crate::engine::conn::{Origins, Settings, SignalingDoor};
+use crate::engine::conn::{Origins, Settings, SignalingDoor, TrustedProxies};
 use crate::engine::delivery::Backoff;
 use crate::engine::http::HeadLimits;
 use crate::engine::outbound::OutboundLimits;
@@ -45,6 +45,7 @@ pub fn reactor_settings(config: &Config) -> Settings {
             config::Origins::SameHost => Origins::SameHost,
             config::Origins::Listed(origins) => Origins::Listed(origins.clone()),
         },
+        proxies: TrustedProxies::new(server.trusted_proxies.clone()),
         head: HeadLimits { bytes: config.http.max_head_size, ..HeadLimits::default() },
         body_bytes_max: config.http.max_body_size as u64,
         frames: ws::Limits {

@@ -301,6 +301,33 @@ async def test_429_after_too_many_wrong_credentials(start):
         await client.ok("ping", {})
 
 
+async def test_behind_a_trusted_proxy_each_client_counts_by_its_own_address(start):
+    """And what a client writes before the proxy does is nobody's word."""
+    server = start({"RateLimit": {"HandshakeFailures": 3}, "WebSocketServer": {"TrustedProxies": ["127.0.0.0/8"]}})
+
+    def via(*addresses):
+        return {"X-Forwarded-For": ", ".join(addresses)}
+
+    for n in range(10):
+        refused = await refusal(server, token=WRONG, headers=via(f"198.51.100.{n}", "192.0.2.1"))
+    assert refused.status == 429, "one client, whatever it calls itself"
+    async with Client.open(server, server.admin, headers=via("192.0.2.1", "192.0.2.2")) as client:
+        assert "192.0.2.2" in str(await client.ok("connections", {}))
+        # The block strikes the one, whether it is here already or comes.
+        async with Client.open(server, server.admin, headers=via("192.0.2.3")) as other:
+            await client.ok("block", {"address": "192.0.2.3"})
+            assert (await other.closed())[0] == 1008
+        check_error((await refusal(server, token=server.admin, headers=via("192.0.2.3"))).error, "blocked")
+        await client.ok("ping", {})
+
+
+async def test_nobody_else_s_word_is_taken_for_an_address(start):
+    server = start({"RateLimit": {"HandshakeFailures": 3}, "WebSocketServer": {"TrustedProxies": ["192.0.2.0/24"]}})
+    for n in range(10):
+        refused = await refusal(server, token=WRONG, headers={"X-Forwarded-For": f"198.51.100.{n}", "X-Real-IP": f"198.51.100.{n}"})
+    assert refused.status == 429
+
+
 async def test_revoking_a_key_ends_its_connections_and_no_others(server):
     token = server.key("leaver", "connect")
     async with Client.open(server, token) as leaver, Client.open(server, server.admin) as stayer:

@@ -318,6 +318,19 @@ async def test_who_states_an_alias_as_its_key_is_nobody_else(start, era):
             assert not {era.offer, "Relay", "Kicked"} & set(thief.order)
 
 
+# -- addresses
+
+
+async def test_behind_a_trusted_proxy_each_client_has_its_own_allowance(start):
+    server = start(settings(RateLimit={"Requests": 1, "PeriodSeconds": 3600}) | {"WebSocketServer": {"TrustedProxies": ["127.0.0.1"]}})
+    for n in range(3):
+        async with Peer.open(server, announce=True, headers={"X-Forwarded-For": f"192.0.2.{n}"}) as peer:
+            assert (await peer.note("ClientIPInfo"))["ipv4"] == f"192.0.2.{n}"
+            assert await peer.create()
+        async with Peer.open(server, headers={"X-Forwarded-For": f"1.2.3.4, 192.0.2.{n}"}) as peer:
+            assert await peer.error("CreateRoom", {"room_name": "x", "password": "1234", "public_key": peer.key}) == TOO_MANY
+
+
 # -- passwords
 
 

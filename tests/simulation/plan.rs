@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hydrogen::dialect::hydrogen::{DeliverySettings, HydrogenSettings, MessageRate, SessionEvent};
 use hydrogen::engine::auth::CallPattern;
-use hydrogen::engine::conn::{Origins, Settings};
+use hydrogen::engine::conn::{Origins, Settings, TrustedProxies};
 use hydrogen::engine::http::HeadLimits;
 use hydrogen::engine::outbound::OutboundLimits;
 use hydrogen::engine::ws;
@@ -78,6 +78,7 @@ impl Plan {
             query_key: true,
             in_band_auth: dice.chance(70),
             origins: Origins::Any,
+            proxies: TrustedProxies::default(),
             head: HeadLimits::default(),
             body_bytes_max: 64,
             frames: ws::Limits { frame_bytes_max: 2048, message_bytes_max: 4096, fragments_max: 6 },

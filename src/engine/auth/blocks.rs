@@ -39,6 +39,12 @@ impl Network {
         }
     }
 
+    /// Whether an address is of this network. A mapped IPv4 address counts as IPv4.
+    pub fn contains(&self, addr: IpAddr) -> bool {
+        let host = Network::host(addr);
+        host.is_v4 == self.is_v4 && Network::new(host.addr(), self.prefix).as_ref() == Some(self)
+    }
+
     fn addr(&self) -> IpAddr {
         if self.is_v4 { Ipv4Addr::from(self.bits as u32).into() } else { Ipv6Addr::from(self.bits).into() }
     }

@@ -18,7 +18,7 @@ pub mod throttle;
 pub mod token;
 
 pub use access::Access;
-pub use blocks::{Block, BlockList, Target};
+pub use blocks::{Block, BlockList, Network, Target};
 pub use call::CallPattern;
 pub use identity::{Identity, Source};
 pub use keyring::{Current, KeyRecord, KeyRing, Refused};

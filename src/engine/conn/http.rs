@@ -131,8 +131,10 @@ impl Connection {
         http.head_only = head.method == Method::Head;
         cx.counters.inc(Metric::HTTP_REQUESTS);
         self.enter(Event::RequestComplete, cx);
-        match verify::judge(&head, self.address, cx)? {
+        let address = settings.proxies.client(self.address, &head.headers);
+        match verify::judge(&head, address, cx)? {
             Verdict::WebSocket(admission) => {
+                self.address = address;
                 self.establish(*admission, cx);
                 Ok(false)
             }

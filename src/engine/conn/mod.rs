@@ -10,6 +10,7 @@
 
 mod cx;
 mod deflate;
+mod forwarded;
 mod http;
 mod liveness;
 mod settings;
@@ -20,6 +21,7 @@ mod websocket;
 
 pub use cx::{Cx, Gauge};
 pub use deflate::Saved;
+pub use forwarded::TrustedProxies;
 pub use settings::{Origins, Settings, SignalingDoor};
 pub use state::{Event, State};
 pub use timers::{TimerKind, Timers};

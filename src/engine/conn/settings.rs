@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::TrustedProxies;
 use crate::base::DialectId;
 use crate::engine::http::HeadLimits;
 use crate::engine::outbound::OutboundLimits;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub in_band_auth: bool,
     /// Which pages may connect.
     pub origins: Origins,
+    /// Proxies who say truly whom they ask for.
+    pub proxies: TrustedProxies,
     /// Bounds of a request's head.
     pub head: HeadLimits,
     /// Bytes of a request's body.

@@ -12,7 +12,7 @@ use super::peer::{Reply, Seen, frames_of, get, reply_of, upgrade};
 use crate::base::DialectId;
 use crate::base::{ConnId, Counters, Metric, Mono, Now, ReactorId, Reason, Wall};
 use crate::engine::auth::{Access, BlockList, KeyRecord, KeyRing, Permissions, Throttle, ThrottlePolicy, Token};
-use crate::engine::conn::{Origins, Settings, SocketFault, State};
+use crate::engine::conn::{Origins, Settings, SocketFault, State, TrustedProxies};
 use crate::engine::endpoint::{CastStep, Endpoint, Finished, Taken};
 use crate::engine::http::{Answer, HeadLimits};
 use crate::engine::outbound::{EventFrame, Lane, OutboundLimits, Overflow};
@@ -42,6 +42,7 @@ pub fn settings() -> Settings {
         query_key: true,
         in_band_auth: false,
         origins: Origins::Any,
+        proxies: TrustedProxies::default(),
         head: HeadLimits { bytes: 2048, headers: 16 },
         body_bytes_max: 100,
         frames: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 2000, fragments_max: 8 },
