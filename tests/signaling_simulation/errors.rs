@@ -42,7 +42,8 @@ impl World {
             }
             "Public key does not match this connection" => is_strange(),
             "Public key is in use by another connection" => {
-                let has_say = matches!(ask, Ask::Leave { .. } | Ask::Kick { .. } | Ask::Rename { .. });
+                let has_say =
+                    matches!(ask, Ask::Leave { .. } | Ask::Kick { .. } | Ask::Rename { .. } | Ask::Info { .. });
                 has_say && self.has_twin(conn, room.map(String::as_str), key.or(of.pinned), sent)
             }
             "Password does not match required pattern" | "PIN does not match required pattern" => {
@@ -201,7 +202,7 @@ impl World {
     }
 
     /// Another connection with the key was in the room at some time since; without a room in any.
-    pub fn has_twin(&self, conn: ConnId, room: Option<&str>, key: Option<u8>, since: u64) -> bool {
+    fn has_twin(&self, conn: ConnId, room: Option<&str>, key: Option<u8>, since: u64) -> bool {
         // It may have taken another's place right after it was refused.
         let own = self.own_peers(conn, self.step);
         let went = [&self.out, &self.went].into_iter().flatten().filter(|(_, at)| **at >= since);

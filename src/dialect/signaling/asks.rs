@@ -58,7 +58,9 @@ impl Signaling {
             },
             Ask::Gone { conn } => self.on_gone(id, conn, now),
             Ask::Away { conn } => self.on_away(id, conn),
-            Ask::Rebind { from, to, address, back } => self.on_rebind(id, from, to, address, back),
+            Ask::Rebind { from, to, address, is_proved, back } => {
+                self.on_rebind(id, from, to, address, is_proved, back);
+            }
             Ask::Member { back, ask, conn, key, deed, is_proved } => {
                 self.on_member(id, back, ask, conn, key, deed, is_proved);
             }

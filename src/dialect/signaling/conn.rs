@@ -175,6 +175,8 @@ pub(super) struct Handover {
 pub(super) struct Handing {
     pub to: ConnId,
     pub address: SocketAddr,
+    /// The one that takes its place has proved its key.
+    pub is_proved: bool,
     /// Rooms, and the answer to the lost one's last request.
     pub waits: usize,
     pub handover: Handover,

@@ -36,7 +36,9 @@ impl Signaling {
                 self.on_member_all(from, ask, conn, &key, &deed, is_proved);
             }
             Say::Part { ask, part } => self.on_part(ask, part, now),
-            Say::Resume { to, address, token, key } => self.on_resume(to, address, &token, key.as_ref()),
+            Say::Resume { to, address, token, key, is_proved } => {
+                self.on_resume(to, address, &token, key.as_ref(), is_proved);
+            }
             Say::Rebound { from, room, name } => self.on_rebound(from, room, name),
             Say::Resumed { to, handover } => self.on_resumed(to, handover, now),
             Say::Count(rooms) => {

@@ -32,11 +32,20 @@ impl Signaling {
         self.fx.tell(&others, notice);
     }
 
-    pub(super) fn on_rebind(&mut self, id: &str, from: ConnId, to: ConnId, address: SocketAddr, back: WorkerId) {
+    pub(super) fn on_rebind(
+        &mut self,
+        id: &str,
+        from: ConnId,
+        to: ConnId,
+        address: SocketAddr,
+        is_proved: bool,
+        back: WorkerId,
+    ) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let (others, name) = (room.others(from), room.record.name.clone());
         let bound = room.live_mut(from).map(|live| {
             (live.conn, live.address, live.is_away) = (to, address, false);
+            live.is_proved |= is_proved;
             Notice::Back { room: id.into(), key: live.key.as_ref().into(), peer: live.peer }
         });
         let name = bound.is_some().then_some(name);

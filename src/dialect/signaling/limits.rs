@@ -46,6 +46,8 @@ pub(super) const AWAY_MAX: usize = 1024;
 pub(super) const GATHER_WAIT: Duration = Duration::from_secs(2);
 /// Rooms in a list.
 pub(super) const ROOMS_LISTED: usize = 256;
+/// How often so many rooms of a worker are told of one proof: more memberships nobody has.
+pub(super) const PROOF_ROUNDS: u32 = 4096;
 /// Members in a list, over all of its rooms.
 pub(super) const MEMBERS_LISTED: usize = 2048;
 /// Between two writes of a room's activity.

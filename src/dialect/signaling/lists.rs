@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Signaling;
 use super::conn::Busy;
-use super::limits::{GATHER_WAIT, MEMBERS_LISTED, ROOMS_LISTED};
+use super::limits::{GATHER_WAIT, MEMBERS_LISTED, PROOF_ROUNDS, ROOMS_LISTED};
 use super::peer::{Ask, Deed, Meta, Part, Say};
 use super::room::Room;
 use super::timers::Timer;
@@ -20,6 +20,10 @@ pub(super) struct Gather {
     what: What,
     waits: usize,
     is_failed: bool,
+    /// Why a room did not do it, the first.
+    refusal: Option<Refusal>,
+    /// A worker has more rooms than it could ask at once.
+    has_more: bool,
     rows: Vec<Row>,
     until: Mono,
 }
@@ -32,8 +36,8 @@ enum What {
     Rooms(Meta, Arc<str>),
     /// A new name.
     Name(Meta, Arc<str>, Box<str>),
-    /// A proof of the key.
-    Proof(Meta, Arc<str>),
+    /// A proof of the key; and how often the workers were asked.
+    Proof(Meta, Arc<str>, u32),
 }
 
 impl Signaling {
@@ -59,9 +63,8 @@ impl Signaling {
     }
 
     /// The key of a connection is proved: from now on it is nobody else's, wherever it is a member.
-    pub(super) fn ask_proof(&mut self, conn: ConnId, key: &str, meta: Meta, now: Now) {
-        let key: Arc<str> = key.into();
-        let ask = self.gather(conn, What::Proof(meta, key.clone()), now);
+    pub(super) fn ask_proof(&mut self, conn: ConnId, key: Arc<str>, meta: Meta, round: u32, now: Now) {
+        let ask = self.gather(conn, What::Proof(meta, key.clone(), round), now);
         self.ask_all(|| Say::Member { ask, conn, key: key.clone(), deed: Deed::Prove, is_proved: true });
     }
 
@@ -87,7 +90,16 @@ impl Signaling {
         self.asks += 1;
         let until = now.mono.after(GATHER_WAIT);
         self.timers.set(until, Timer::Gather(self.asks));
-        let gather = Gather { conn, what, waits: self.fx.workers, is_failed: false, rows: Vec::new(), until };
+        let gather = Gather {
+            conn,
+            what,
+            waits: self.fx.workers,
+            is_failed: false,
+            refusal: None,
+            has_more: false,
+            rows: Vec::new(),
+            until,
+        };
         self.gathers.insert(self.asks, gather);
         self.asks
     }
@@ -136,7 +148,7 @@ impl Signaling {
         deed: &Deed,
         is_proved: bool,
     ) {
-        // What is proved already is no work: of very many rooms another proof reaches the next ones.
+        // What is proved already is no work: of very many rooms the next round reaches the next ones.
         let is_open = |room: &&Room| match deed {
             Deed::Name(_) => true,
             Deed::Prove => room.record.member(key).is_some_and(|member| !member.is_proved),
@@ -155,7 +167,11 @@ impl Signaling {
         gather.waits -= 1;
         match part {
             Part::Rows(rows) => gather.rows.extend(rows),
-            Part::More(more) => gather.waits += more,
+            Part::More(more) => {
+                gather.waits += more;
+                gather.has_more |= more == ROOMS_LISTED;
+            }
+            Part::Refused(refusal) => gather.refusal = gather.refusal.take().or(Some(refusal)),
             Part::Done(is_done) => gather.is_failed |= !is_done,
         }
         if gather.waits == 0 {
@@ -193,11 +209,16 @@ impl Signaling {
                 let message = Message { name: "UpdateClientInfoResponse", payload };
                 (meta, key, message, Refusal::InfoFailed)
             }
-            What::Proof(meta, key) => return self.finish_proof(conn, meta, key, gather.is_failed, now),
+            What::Proof(meta, key, round) if gather.has_more && !gather.is_failed && round < PROOF_ROUNDS => {
+                return self.ask_proof(conn, key, meta, round + 1, now);
+            }
+            What::Proof(meta, key, _) => {
+                return self.finish_proof(conn, meta, key, gather.is_failed || gather.has_more, now);
+            }
         };
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         connection.busy = None;
-        if gather.is_failed {
+        if let Some(refusal) = gather.is_failed.then_some(refusal).or(gather.refusal) {
             self.refuse(conn, &meta, &refusal);
         } else {
             connection.key.get_or_insert(key);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Signaling;
 use super::peer::{Deed, Part, Say};
 use super::room::{Change, Then};
-use super::wire::Notice;
+use super::wire::{Notice, Refusal};
 use crate::base::{ConnId, WorkerId};
 
 impl Signaling {
@@ -22,10 +22,16 @@ impl Signaling {
     ) {
         let policy = self.settings.proof;
         let Some(room) = self.rooms.get_mut(id) else { return };
-        let is_anothers = room.needs_proof(&key, policy) && !is_proved || room.is_anothers(conn, &key, is_proved);
+        let refusal = if room.needs_proof(&key, policy) && !is_proved {
+            Some(Refusal::ProofRequired)
+        } else {
+            room.is_anothers(conn, &key, is_proved).then_some(Refusal::KeyInUse)
+        };
+        if let Some(refusal) = refusal {
+            return self.fx.say(back, Say::Part { ask, part: Part::Refused(refusal) });
+        }
         let mut record = room.record.clone();
-        let member = record.member_mut(&key).filter(|_| !is_anothers);
-        let then = match (member, deed) {
+        let then = match (record.member_mut(&key), deed) {
             (Some(member), Deed::Name(name)) if member.name != name => {
                 member.name = name;
                 Then::Name { back, ask, key }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::conn::Handover;
 use super::token::Token;
-use super::wire::{Era, Notice, Reply, Row, Signal};
+use super::wire::{Era, Notice, Refusal, Reply, Row, Signal};
 use crate::base::{ConnId, Mono, Secret, WorkerId};
 
 /// A message from one worker's shard to another's.
@@ -38,7 +38,7 @@ pub(super) enum Say {
     /// A part of an answer of many.
     Part { ask: u64, part: Part },
     /// A new connection takes the place of a lost one.
-    Resume { to: ConnId, address: SocketAddr, token: Token, key: Option<Arc<str>> },
+    Resume { to: ConnId, address: SocketAddr, token: Token, key: Option<Arc<str>>, is_proved: bool },
     /// A room has made the change.
     Rebound { from: ConnId, room: Box<str>, name: Option<Box<str>> },
     /// What the lost connection had, if the token was right.
@@ -56,6 +56,8 @@ pub(super) enum Part {
     More(usize),
     /// A room is done with it, or could not do it.
     Done(bool),
+    /// In a room it is not the asker's to do.
+    Refused(Refusal),
 }
 
 /// What an answer needs of its request.
@@ -91,7 +93,7 @@ pub(super) enum Ask {
     /// A connection is lost, and its place is kept.
     Away { conn: ConnId },
     /// A connection took the place of a lost one.
-    Rebind { from: ConnId, to: ConnId, address: SocketAddr, back: WorkerId },
+    Rebind { from: ConnId, to: ConnId, address: SocketAddr, is_proved: bool, back: WorkerId },
     /// Something of a member.
     Member { back: WorkerId, ask: u64, conn: ConnId, key: Arc<str>, deed: Deed, is_proved: bool },
 }

@@ -68,7 +68,7 @@ impl Signaling {
             }
             return;
         }
-        self.ask_proof(conn, key, meta.clone(), now);
+        self.ask_proof(conn, key.into(), meta.clone(), 0, now);
     }
 
     /// All rooms know of it, or one could not write it down: then it is to be proved once more.

@@ -37,12 +37,19 @@ impl Signaling {
         let token = Token::parse(token, self.fx.workers).filter(|_| connection.rooms.is_empty());
         let Some(token) = token else { return self.refuse(conn, &meta, &Refusal::NoResume) };
         connection.busy = Some(Busy::Resume { meta, put_out: Vec::new() });
-        let (address, key) = (connection.address, connection.key.clone());
-        self.fx.say(token.worker, Say::Resume { to: conn, address, token, key });
+        let (address, key, is_proved) = (connection.address, connection.key.clone(), connection.is_proved);
+        self.fx.say(token.worker, Say::Resume { to: conn, address, token, key, is_proved });
     }
 
     /// Asked of the lost connection's worker.
-    pub(super) fn on_resume(&mut self, to: ConnId, address: SocketAddr, token: &Token, key: Option<&Arc<str>>) {
+    pub(super) fn on_resume(
+        &mut self,
+        to: ConnId,
+        address: SocketAddr,
+        token: &Token,
+        key: Option<&Arc<str>>,
+        proves: bool,
+    ) {
         let from = self.tokens.get(&token.id).copied();
         let fits = from.and_then(|from| self.conns.get(&from)).is_some_and(|connection| {
             let is_right = connection.token.as_ref().is_some_and(|own| own.fits(token));
@@ -65,12 +72,12 @@ impl Signaling {
         let rooms = self.forget(from);
         let back = self.fx.worker;
         for room in &rooms {
-            self.fx.ask_room(room, Ask::Rebind { from, to, address, back });
+            self.fx.ask_room(room, Ask::Rebind { from, to, address, is_proved: proves, back });
         }
         let handover = Handover { peer, key, is_proved, era, rooms: Vec::new(), queue };
         // What it has asked may yet bring it into a room, in which nobody may be twice.
         let waits = rooms.len() + usize::from(is_asking);
-        self.handing.insert(from, Handing { to, address, waits, handover });
+        self.handing.insert(from, Handing { to, address, is_proved: proves, waits, handover });
         self.hand_over(from);
     }
 
@@ -87,10 +94,10 @@ impl Signaling {
     pub(super) fn on_last_answer(&mut self, from: ConnId, answer: &Reply) {
         let back = self.fx.worker;
         let Some(handing) = self.handing.get_mut(&from) else { return };
-        let (to, address) = (handing.to, handing.address);
+        let (to, address, is_proved) = (handing.to, handing.address, handing.is_proved);
         match answer {
             Reply::Created { room, .. } | Reply::Joined { room, .. } | Reply::Connected { room, .. } => {
-                self.fx.ask_room(room, Ask::Rebind { from, to, address, back });
+                self.fx.ask_room(room, Ask::Rebind { from, to, address, is_proved, back });
             }
             Reply::Disconnected { .. }
             | Reply::Left { .. }

@@ -113,7 +113,7 @@ fn where_it_is_optional_what_was_proved_stays_so() {
         }
         assert_eq!(scene.ask(thief, "GetUserRooms", &stated).payload, json!({"rooms": []}));
         scene.read(b);
-        scene.ask(thief, "UpdateClientInfo", &stated);
+        assert_eq!(scene.error(thief, "UpdateClientInfo", &stated), UNPROVED);
         assert!(scene.read(b).is_empty());
         assert_eq!(scene.error(thief, "Rename", &stated), UNPROVED);
         // Who never proved anything is as free as ever.
@@ -293,7 +293,7 @@ fn a_place_that_is_kept_has_no_say_and_a_name_is_not_changed_from_beside() {
     scene.read(b);
     let named = json!({"public_key": key(1), "client_name": "x"});
     let thief = scene.open();
-    scene.ask(thief, "UpdateClientInfo", &named);
+    assert_eq!(scene.error(thief, "UpdateClientInfo", &named), "Public key is in use by another connection");
     assert!(scene.read(b).is_empty());
     scene.close(a);
     let back = scene.open();
@@ -324,4 +324,44 @@ fn who_states_an_alias_as_its_key_is_nobody_else() {
     assert_eq!(scene.ask(a, "Kick", &json!({"room_id": room, "target_id": alias})).kind, "KickSuccess");
     assert!(scene.closed.contains_key(&b) && !scene.closed.contains_key(&thief));
     assert_eq!(scene.error(a, "Offer", &offer), "Target client not found");
+}
+
+#[test]
+fn a_proof_reaches_all_rooms_however_many() {
+    const MANY: usize = 600;
+    let mut scene = Scene::new(1, SignalingSettings { rooms_per_connection_max: MANY, ..with(Proof::Optional) });
+    let owner = Owner::new(1);
+    let thief = scene.open();
+    for number in 0..MANY {
+        let host = scene.open();
+        let key = STANDARD.encode([(number % 251) as u8 + 1, (number / 251) as u8 + 1].repeat(16));
+        let named = json!({"room_name": "r", "password": "1234", "public_key": key});
+        let room = scene.ask(host, "CreateRoom", &named).payload["room_id"].clone();
+        let stated = json!({"room_id": room, "password": "1234", "public_key": owner.key()});
+        assert_eq!(scene.ask(thief, "JoinRoom", &stated).kind, "RoomJoined");
+    }
+    scene.read(thief);
+    let a = scene.open();
+    owner.prove(&mut scene, a);
+    assert_eq!(scene.kinds(thief).len(), MANY);
+    assert_eq!(scene.ask(thief, "GetUserRooms", &json!({"public_key": owner.key()})).payload, json!({"rooms": []}));
+}
+
+#[test]
+fn who_proved_its_key_and_took_a_place_is_not_put_out_by_another_proof() {
+    for workers in [1, 2] {
+        let mut scene = Scene::new(workers, with(Proof::Optional));
+        let owner = Owner::new(1);
+        let (host, proved, lost) = (scene.open(), scene.open(), scene.open());
+        let room = scene.room(host, 2);
+        owner.prove(&mut scene, proved);
+        let stated = json!({"room_id": room, "password": "1234", "public_key": owner.key(), "grace": true});
+        let token = scene.ask(lost, "JoinRoom", &stated).payload["resume_token"].clone();
+        scene.close(lost);
+        assert_eq!(scene.ask(proved, "Resume", &json!({"resume_token": token})).kind, "Resumed");
+        let another = scene.open();
+        owner.prove(&mut scene, another);
+        assert!(scene.read(proved).is_empty());
+        assert_eq!(scene.ask(proved, "Presence", &json!({"room_id": room})).kind, "Presence");
+    }
 }
