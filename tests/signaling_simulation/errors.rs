@@ -209,13 +209,16 @@ impl World {
         let mut places = self.present.keys().chain(went.map(|(place, _)| place));
         let is_it = |its: &str| room.is_none_or(|room| its == room);
         places.any(|(its, peer)| is_it(its) && self.keys.get(peer).copied() == key && !own.contains(peer))
-            || self.requests.iter().any(|other| match &other.ask {
+            || self.requests.iter().any(|other| {
                 // It may have come and gone within one step.
-                Ask::Join { room: its, key: of, .. } | Ask::Connect { room: its, key: of, .. } => {
-                    let is_late = other.answered.is_none_or(|at| at >= since);
-                    is_late && other.conn != conn && is_it(its) && Some(*of) == key
-                }
-                _ => false,
+                let comes = match &other.ask {
+                    Ask::Join { room: its, key: of, .. } | Ask::Connect { room: its, key: of, .. } => {
+                        is_it(its) && Some(*of) == key
+                    }
+                    Ask::Create { key: of, .. } => Some(*of) == key,
+                    _ => false,
+                };
+                comes && other.conn != conn && other.answered.is_none_or(|at| at >= since)
             })
     }
 

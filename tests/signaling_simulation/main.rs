@@ -46,6 +46,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (170207, "a room that was full within one step alone was not seen to be: the model"),
     (173772, "a refusal within one step was called wrong, as in 170207"),
     (198214, "who asked who is there, went, and took another place within one step: the model"),
+    (188515, "who made a room and was lost within one step was not seen to have been there: the model"),
 ];
 
 impl Simulated for World {
