@@ -8,24 +8,11 @@ use super::limits::ADDRESSES;
 use super::meter::{Meter, Rate};
 use super::settings::SignalingSettings;
 use crate::base::{Mono, WorkerId};
-
-/// What counts as one address: an IPv4 address, or the /64 that a single IPv6 host has anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Prefix(u64);
-
-impl Prefix {
-    fn of(address: IpAddr) -> Prefix {
-        match address.to_canonical() {
-            // No unicast /64 is ff00::/8, so this range is free for IPv4.
-            IpAddr::V4(v4) => Prefix(0xff00 << 48 | u64::from(u32::from(v4))),
-            IpAddr::V6(v6) => Prefix((u128::from(v6) >> 64) as u64),
-        }
-    }
-}
+use crate::engine::auth::Prefix;
 
 /// The worker that counts for an address.
 pub(super) fn worker_of_address(address: IpAddr, workers: usize) -> WorkerId {
-    let hash = crc32fast::hash(&Prefix::of(address).0.to_be_bytes());
+    let hash = crc32fast::hash(&Prefix::of(address).to_be_bytes());
     WorkerId((hash as usize % workers.max(1)) as u16)
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Prefix;
 use crate::base::Mono;
 use crate::base::limits::THROTTLED_ADDRESSES;
 
@@ -46,20 +47,6 @@ impl ThrottlePolicy {
                 // The last of those that are let through begins the wait.
                 ThrottlePolicy { free_failures: share - 1, forgive_after: Duration::from_secs(60) / share, ..usual }
             }
-        }
-    }
-}
-
-/// What counts as one address: an IPv4 address, or the /64 that a single IPv6 host has anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Prefix(u64);
-
-impl Prefix {
-    fn of(addr: IpAddr) -> Prefix {
-        match addr.to_canonical() {
-            // No unicast /64 is ff00::/8, so this range is free for IPv4.
-            IpAddr::V4(v4) => Prefix(0xff00 << 48 | u64::from(u32::from(v4))),
-            IpAddr::V6(v6) => Prefix((u128::from(v6) >> 64) as u64),
         }
     }
 }
