@@ -167,6 +167,24 @@ async def test_where_proof_is_optional_a_membership_that_was_proved_stays_so(sta
 
 
 @each_era
+async def test_a_key_that_was_proved_is_nobody_else_s_in_any_other_room(start, proofs, era):
+    server = start(settings())
+    owner, guest = proofs
+    async with Peer.open(server, owner.key, era=era) as a, Peer.open(server, era=era) as b, Peer.open(server, guest.key, era=era) as c:
+        await owner.prove(a), await guest.prove(c)
+        room, other = await a.create(), await b.create()
+        await c.join(room)
+        for victim in (owner, guest):
+            async with Peer.open(server, victim.key, era=era) as thief:
+                stated = {"public_key": victim.key, era.secret: "1234"}
+                assert await thief.error(era.of("Create"), {era.name: "x"} | stated) == UNPROVED
+                assert await thief.error(era.of("Join"), {era.id: other} | stated) == UNPROVED
+        await b.quiet()
+        await c.join(other)
+        await b.told(era.peer_joined, public_key=guest.key)
+
+
+@each_era
 async def test_a_first_proof_puts_out_whoever_only_stated_the_key(start, proofs, era):
     """A membership that nobody had proved is its prover's from then on, in every room, and it need not come in again."""
     server = start(settings())

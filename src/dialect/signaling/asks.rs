@@ -3,7 +3,6 @@
 use super::Signaling;
 use super::limits::MAIL_MAX;
 use super::peer::{Ask, Caller, Op, Part, Say};
-use super::throttle::worker_of_address;
 use super::wire::{Refusal, Signal, SignalKind};
 use crate::base::{Metric, Now};
 
@@ -94,8 +93,7 @@ impl Signaling {
 
     /// The password was right, or was not looked at.
     pub(super) fn refund(&mut self, caller: &Caller) {
-        let address = caller.address.ip();
-        self.fx.say(worker_of_address(address, self.fx.workers), Say::Refund { address });
+        self.give_back(caller.address.ip());
     }
 
     /// The peer may be in another of the sender's rooms.

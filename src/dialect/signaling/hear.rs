@@ -21,9 +21,7 @@ impl Signaling {
                 self.fx.say(from, Say::Admitted { conn, is_admitted, has_password, address });
             }
             Say::Admitted { conn, is_admitted, has_password, address } => {
-                if !self.on_admitted(conn, is_admitted, has_password) && is_admitted && has_password {
-                    self.fx.say(from, Say::Refund { address });
-                }
+                self.on_admitted(conn, is_admitted, has_password, address, now);
                 self.take_held(conn, now);
             }
             Say::Refund { address } => self.throttle.refund(address, now.mono),
@@ -35,6 +33,7 @@ impl Signaling {
             Say::Member { ask, conn, key, deed, is_proved } => {
                 self.on_member_all(from, ask, conn, &key, &deed, is_proved);
             }
+            Say::IsProved { ask, key } => self.on_is_proved(from, ask, &key),
             Say::Part { ask, part } => self.on_part(ask, part, now),
             Say::Resume { to, address, token, key, is_proved } => {
                 self.on_resume(to, address, &token, key.as_ref(), is_proved);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Signaling;
+use super::claim::Claim;
 use super::conn::Busy;
 use super::limits::{GATHER_WAIT, MEMBERS_LISTED, PROOF_ROUNDS, ROOMS_LISTED};
 use super::peer::{Ask, Deed, Meta, Part, Say};
@@ -25,11 +26,12 @@ pub(super) struct Gather {
     /// A worker has more rooms than it could ask at once.
     has_more: bool,
     rows: Vec<Row>,
-    until: Mono,
+    /// When it is given up.
+    until: Option<Mono>,
 }
 
 #[derive(Debug)]
-enum What {
+pub(super) enum What {
     /// The rooms of who has just come; nobody asked.
     Push,
     /// The rooms of who asks.
@@ -38,6 +40,8 @@ enum What {
     Name(Meta, Arc<str>, Box<str>),
     /// A proof of the key; and how often the workers were asked.
     Proof(Meta, Arc<str>, u32),
+    /// A room to make or join with a key that is only stated.
+    Claim(Claim),
 }
 
 impl Signaling {
@@ -81,15 +85,18 @@ impl Signaling {
         }
     }
 
-    fn gather(&mut self, conn: ConnId, what: What, now: Now) -> u64 {
+    pub(super) fn gather(&mut self, conn: ConnId, what: What, now: Now) -> u64 {
         if !matches!(what, What::Push)
             && let Some(connection) = self.conns.get_mut(&conn)
         {
             connection.busy = Some(Busy::Gather);
         }
         self.asks += 1;
-        let until = now.mono.after(GATHER_WAIT);
-        self.timers.set(until, Timer::Gather(self.asks));
+        // Who comes into a room waits for all that is needed, as it waits for the room.
+        let until = (!matches!(what, What::Claim(_))).then(|| now.mono.after(GATHER_WAIT));
+        if let Some(until) = until {
+            self.timers.set(until, Timer::Gather(self.asks));
+        }
         let gather = Gather {
             conn,
             what,
@@ -104,7 +111,7 @@ impl Signaling {
         self.asks
     }
 
-    fn ask_all(&mut self, say: impl Fn() -> Say) {
+    pub(super) fn ask_all(&mut self, say: impl Fn() -> Say) {
         for worker in 0..self.fx.workers as u16 {
             self.fx.say(WorkerId(worker), say());
         }
@@ -189,7 +196,9 @@ impl Signaling {
 
     fn finish_gather(&mut self, ask: u64, now: Now) {
         let Some(mut gather) = self.gathers.remove(&ask) else { return };
-        self.timers.cancel(gather.until, Timer::Gather(ask));
+        if let Some(until) = gather.until {
+            self.timers.cancel(until, Timer::Gather(ask));
+        }
         let conn = gather.conn;
         gather.rows.sort_by(|a, b| (a.joined, &a.room).cmp(&(b.joined, &b.room)));
         gather.rows.truncate(ROOMS_LISTED);
@@ -209,6 +218,7 @@ impl Signaling {
                 let message = Message { name: "UpdateClientInfoResponse", payload };
                 (meta, key, message, Refusal::InfoFailed)
             }
+            What::Claim(claim) => return self.finish_claim(conn, claim, gather.refusal, now),
             What::Proof(meta, key, round) if gather.has_more && !gather.is_failed && round < PROOF_ROUNDS => {
                 return self.ask_proof(conn, key, meta, round + 1, now);
             }

@@ -13,6 +13,7 @@ mod alias;
 mod answered;
 mod asks;
 mod change;
+mod claim;
 mod conn;
 mod create;
 mod effects;

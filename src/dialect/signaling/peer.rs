@@ -35,6 +35,8 @@ pub(super) enum Say {
     RoomsOf { ask: u64, key: Arc<str>, is_proved: bool },
     /// Something of a member, in all of its rooms.
     Member { ask: u64, conn: ConnId, key: Arc<str>, deed: Deed, is_proved: bool },
+    /// Has somebody proved this key, as a member of some room?
+    IsProved { ask: u64, key: Arc<str> },
     /// A part of an answer of many.
     Part { ask: u64, part: Part },
     /// A new connection takes the place of a lost one.

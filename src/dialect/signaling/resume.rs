@@ -53,7 +53,10 @@ impl Signaling {
         let from = self.tokens.get(&token.id).copied();
         let fits = from.and_then(|from| self.conns.get(&from)).is_some_and(|connection| {
             let is_right = connection.token.as_ref().is_some_and(|own| own.fits(token));
-            is_right && key.is_none_or(|key| connection.key.as_ref() == Some(key)) && connection.conn != to
+            // Who was put out of all rooms has no place.
+            let has_place = !connection.rooms.is_empty() || matches!(connection.busy, Some(Busy::Room { .. }));
+            let is_its = key.is_none_or(|key| connection.key.as_ref() == Some(key)) && connection.conn != to;
+            is_right && is_its && has_place
         });
         let Some(from) = from.filter(|_| fits) else {
             let handover = None;

@@ -1,6 +1,8 @@
 //! What a connection's worker does with a request: what it knows itself it answers, the rest it
 //! asks of those who do.
 
+use std::net::IpAddr;
+
 use super::Signaling;
 use super::conn::{Busy, Connection};
 use super::peer::{Ask, Meta, Op, Say};
@@ -115,37 +117,28 @@ impl Signaling {
         self.fx.say(worker_of_address(address, self.fx.workers), Say::Admit { conn, address, has_password });
     }
 
-    /// The worker that counts for the address has answered.
-    pub(super) fn on_admitted(&mut self, conn: ConnId, is_admitted: bool, has_password: bool) -> bool {
-        let Some(connection) = self.conns.get_mut(&conn) else { return false };
-        let Some(Busy::Admission(meta, request)) = connection.busy.take_if(|busy| matches!(busy, Busy::Admission(..)))
-        else {
-            return false;
-        };
-        if !is_admitted {
-            self.refuse(conn, &meta, &Refusal::RateLimited);
-            return true;
-        }
+    /// Its address may, and the key is nobody else's: the room is asked.
+    pub(super) fn admitted(&mut self, conn: ConnId, meta: Meta, request: Request, address: IpAddr) {
         let rooms_max = self.settings.rooms_per_connection_max;
-        match *request {
+        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        match request {
             Request::Create { name, password, key, username, grace } => {
                 let checked = connection.may_state(&key).and_then(|()| connection.may_enter("", rooms_max));
                 if let Err(refusal) = checked {
-                    self.refuse(conn, &meta, &refusal);
-                    return true;
+                    return self.refuse(conn, &meta, &refusal);
                 }
                 connection.busy = Some(Busy::Room { grace });
                 let caller = connection.caller(Some(&key), &username, meta, true);
                 self.fx.say(worker_of_owner(&key, self.fx.workers), Say::Create { caller, name, password });
-                true
             }
             Request::Join { room, password, key, username, grace } => {
                 let checked = connection.may_state(&key).and_then(|()| connection.may_enter(&room, rooms_max));
-                let is_asked = checked.is_ok();
+                if checked.is_err() {
+                    self.give_back(address);
+                }
                 self.enter_room(conn, checked, &room, (&key, &username), grace, meta, Op::Join { password });
-                is_asked || !has_password
             }
-            _ => true,
+            _ => {}
         }
     }
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{Disk, Scene, key, loose};
+use super::person::key;
+use super::scene::{Disk, Scene, loose};
 
 const NOWHERE: &str = "0123456789abcdef";
 

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::scene::{Disk, Scene, key, loose};
+use super::person::key;
+use super::scene::{Disk, Scene, loose};
 
 #[test]
 fn requests_wait_for_the_one_before_and_for_the_room() {

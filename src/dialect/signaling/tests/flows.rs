@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::scene::{Scene, key, loose};
+use super::person::key;
+use super::scene::{Scene, loose};
 
 fn everywhere(check: impl Fn(Scene)) {
     for workers in [1, 2, 3] {

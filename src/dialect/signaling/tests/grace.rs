@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::scene::{Disk, Scene, key, loose};
+use super::person::key;
+use super::scene::{Disk, Scene, loose};
 use crate::base::{ConnId, Metric, Reason};
 
 struct Pair {
@@ -178,9 +179,10 @@ fn what_comes_while_a_place_is_taken_comes_behind_what_was_queued() {
         scene.send(d, "", "Candidate", &candidate(&room, 2));
         assert!(scene.read(c).is_empty());
         scene.write(true);
-        let told = scene.read(c);
+        let (pings, told): (Vec<_>, Vec<_>) = scene.read(c).into_iter().partition(|got| got.kind == "Ping");
         let kinds: Vec<&str> = told.iter().map(|got| &*got.kind).collect();
-        assert_eq!(kinds, ["Resumed", "Candidate", "Candidate", "Candidate", "Ping"], "{workers}");
+        assert_eq!(kinds, ["Resumed", "Candidate", "Candidate", "Candidate"], "{workers}");
+        assert_eq!(pings.len(), 1);
         let numbers: Vec<&Value> = told[1..4].iter().map(|got| &got.payload["candidate"]).collect();
         assert_eq!(numbers, [0, 1, 2]);
         assert_eq!(told[0].payload["rooms"][0]["room_name"], "x");

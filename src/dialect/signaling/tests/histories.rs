@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{PeerKeys, Signaling, SignalingSettings};
-use super::model::{CLIENTS, MEMBERS, Model};
-use super::scene::{Disk, Got, Scene, key, loose};
+use super::model::{CLIENTS, MEMBERS, Model, ModelRoom};
+use super::person::{key, sign};
+use super::scene::{Disk, Got, Scene, loose};
 use crate::base::ConnId;
 
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ enum Step {
     Kick(usize, usize, u8),
     Rename(usize, usize),
     Offer(usize, Option<usize>, u8),
+    Prove(usize, u8),
     Restart,
 }
 
@@ -40,6 +42,7 @@ fn step() -> impl Strategy<Value = (Step, bool)> {
         2 => (conn.clone(), named.clone(), who.clone()).prop_map(|(conn, room, who)| Step::Leave(conn, room, who)),
         2 => (conn.clone(), room.clone(), who.clone()).prop_map(|(conn, room, who)| Step::Kick(conn, room, who)),
         2 => (conn.clone(), room.clone()).prop_map(|(conn, room)| Step::Rename(conn, room)),
+        2 => (conn.clone(), who.clone()).prop_map(|(conn, who)| Step::Prove(conn, who)),
         4 => (conn, named, who).prop_map(|(conn, room, who)| Step::Offer(conn, room, who)),
         1 => Just(Step::Restart),
     ];
@@ -50,7 +53,7 @@ fn step() -> impl Strategy<Value = (Step, bool)> {
 fn about(got: &Got) -> String {
     let field = match got.kind.as_str() {
         "Error" => "error",
-        "PeerJoined" | "PeerConnected" | "PeerLeft" | "PeerDisconnected" | "Offer" => "public_key",
+        "Proved" | "PeerJoined" | "PeerConnected" | "PeerLeft" | "PeerDisconnected" | "Offer" => "public_key",
         _ => "room_id",
     };
     got.payload[field].as_str().unwrap_or_default().to_owned()
@@ -92,7 +95,8 @@ impl History {
     /// What a message is about, with the key that an alias stands for; a key that is another's stays unknown.
     fn about(&self, conn: ConnId, got: &Got) -> String {
         let about = about(got);
-        if !self.aliased || got.payload["public_key"].is_null() || got.kind == "RoomCreated" {
+        if !self.aliased || got.payload["public_key"].is_null() || matches!(got.kind.as_str(), "RoomCreated" | "Proved")
+        {
             return about;
         }
         let own = self.model.conns[&conn].key.unwrap_or_default();
@@ -128,7 +132,8 @@ impl History {
             | Step::Leave(number, ..)
             | Step::Kick(number, ..)
             | Step::Rename(number, ..)
-            | Step::Offer(number, ..) => {
+            | Step::Offer(number, ..)
+            | Step::Prove(number, ..) => {
                 if let Some(conn) = self.conn(*number) {
                     self.request(conn, step, fails);
                 }
@@ -168,6 +173,10 @@ impl History {
                 let target = self.target(conn, self.room_of_offer(conn, named(id), *who).as_deref(), *who);
                 ("Offer", json!({"room_id": named(id), "destination_id": target, "offer": "o"}))
             }
+            Step::Prove(_, who) => {
+                let nonce = self.scene.nonce(conn);
+                ("Prove", json!({"public_key": key(*who), "signature": sign(*who, &nonce)}))
+            }
             Step::Open | Step::Close(_) | Step::Restart => return,
         };
         self.scene.send(conn, "id", kind, &payload);
@@ -183,12 +192,13 @@ impl History {
         let done = match step {
             Step::Create(_, who) => model.create(conn, *who, fails, made.as_deref()),
             Step::Join(_, id, who, is_right) => model.join(conn, &room(id), *who, *is_right, fails),
-            Step::Connect(_, id, who) => model.connect(conn, &room(id), *who),
+            Step::Connect(_, id, who) => model.connect(conn, &room(id), *who, fails),
             Step::Disconnect(_, id) => model.disconnect(conn, named(id).as_deref()),
             Step::Leave(_, id, who) => model.leave(conn, named(id).as_deref(), *who, fails),
             Step::Kick(_, id, who) => model.kick(conn, &room(id), *who, fails),
             Step::Rename(_, id) => model.rename(conn, &room(id), fails),
             Step::Offer(_, _, who) => model.offer(conn, meant.as_deref(), *who),
+            Step::Prove(_, who) => model.prove(conn, *who, fails),
             Step::Open | Step::Close(_) | Step::Restart => Ok(()),
         };
         model.answer(conn, done);
@@ -199,8 +209,13 @@ impl History {
     fn compare(&mut self, step: &Step) -> Result<(), TestCaseError> {
         for conn in self.model.conns.keys().copied().collect::<Vec<_>>() {
             let told = self.scene.read(conn);
-            let told: Vec<_> = told.iter().map(|got| (got.kind.clone(), self.about(conn, got))).collect();
-            let expected = self.model.told.remove(&conn).unwrap_or_default();
+            let mut told: Vec<_> = told.iter().map(|got| (got.kind.clone(), self.about(conn, got))).collect();
+            let mut expected = self.model.told.remove(&conn).unwrap_or_default();
+            if let Step::Prove(..) = step {
+                // Rooms have no order among themselves.
+                told.sort();
+                expected.sort();
+            }
             prop_assert_eq!(told, expected, "{} after {:?}", conn, step);
             prop_assert_eq!(self.scene.unsettled.get(&conn).copied().unwrap_or(0), 0, "{:?}", step);
         }
@@ -229,7 +244,9 @@ impl History {
                 .iter()
                 .map(|row| row["room_id"].as_str().unwrap().to_owned())
                 .collect();
-            let of_model = self.model.rooms.iter().filter(|(_, room)| room.members.contains(&who));
+            // Of those that were proved who only states the key is not told.
+            let is_told = |room: &ModelRoom| room.members.contains(&who) && !room.proved.contains(&who);
+            let of_model = self.model.rooms.iter().filter(|(_, room)| is_told(room));
             prop_assert_eq!(listed, of_model.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>());
         }
         Ok(())
@@ -335,6 +352,13 @@ proptest! {
                     json!({"room_id": room(*id), "target_id": key(*who)})),
                 Chaos::Step(Step::Rename(number, id)) => (*number, "UpdateClientInfo",
                     json!({"public_key": key(1 + *id as u8), "client_name": id.to_string()})),
+                Chaos::Step(Step::Prove(number, who)) => {
+                    let Some(conn) = conn(*number) else { continue };
+                    scene.send(conn, "id", "GetChallenge", &json!({}));
+                    let nonces = scene.inbox.get(&conn).into_iter().flatten().rev().filter_map(|got| got.payload["nonce"].as_str());
+                    let signature = nonces.map(|nonce| sign(*who, nonce)).next().unwrap_or_default();
+                    (*number, "Prove", json!({"public_key": key(*who), "signature": signature}))
+                }
                 Chaos::Step(Step::Offer(number, _, who)) => (*number, "Candidate",
                     json!({"destination_id": key(*who), "candidate": "c"})),
             };

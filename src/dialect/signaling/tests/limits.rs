@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::{Expiry, IceServers, PasswordLimit, RateLimit, RelayLimit, SignalingSettings, Turn};
-use super::scene::{Scene, key, loose};
+use super::person::key;
+use super::scene::{Scene, loose};
 use crate::base::{Metric, Reason, Secret};
 use crate::engine::work::StopCause;
 

@@ -8,5 +8,6 @@ mod histories;
 mod limits;
 mod model;
 mod networks;
+mod person;
 mod proofs;
 mod scene;

@@ -1,8 +1,8 @@
 //! What rooms are, simply: who is told what by every request. The shards must agree with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::scene::key;
+use super::person::key;
 use crate::base::ConnId;
 
 /// Connections that a room of the model takes.
@@ -17,12 +17,15 @@ pub type Told = (String, String);
 pub struct ModelRoom {
     pub owner: u8,
     pub members: Vec<u8>,
+    /// Members that have proved their keys.
+    pub proved: BTreeSet<u8>,
     pub live: Vec<ConnId>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct ModelConn {
     pub key: Option<u8>,
+    pub is_proved: bool,
     /// The last one is the current.
     pub rooms: Vec<String>,
 }
@@ -64,6 +67,19 @@ impl Model {
         }
     }
 
+    /// Nobody only states a key that is proved in a room.
+    fn may_use(&self, conn: ConnId, room: &ModelRoom, who: u8) -> Refused {
+        match room.proved.contains(&who) && !self.conns[&conn].is_proved {
+            true => refused("Proof of possession required"),
+            false => Ok(()),
+        }
+    }
+
+    fn may_use_anywhere(&self, conn: ConnId, who: u8) -> Refused {
+        self.may_state(conn, who)?;
+        self.rooms.values().try_for_each(|room| self.may_use(conn, room, who))
+    }
+
     fn key_of(&self, conn: ConnId) -> u8 {
         self.conns[&conn].key.unwrap_or_default()
     }
@@ -84,9 +100,40 @@ impl Model {
         }
     }
 
+    pub fn prove(&mut self, conn: ConnId, who: u8, fails: bool) -> Refused {
+        self.may_state(conn, who)?;
+        let open = |room: &ModelRoom| room.members.contains(&who) && !room.proved.contains(&who);
+        let open: Vec<String> = self.rooms.iter().filter(|(_, room)| open(room)).map(|(id, _)| id.clone()).collect();
+        if fails && !open.is_empty() {
+            return refused("Error updating user in database");
+        }
+        let state = self.conns.get_mut(&conn).unwrap();
+        state.key.get_or_insert(who);
+        state.is_proved = true;
+        for id in open {
+            self.rooms.get_mut(&id).unwrap().proved.insert(who);
+            self.put_out_unproved(&id, who);
+        }
+        self.tell(&[conn], "Proved", &key(who));
+        Ok(())
+    }
+
+    /// Who is in a room with a key that it only states, and another has proved, is put out.
+    fn put_out_unproved(&mut self, id: &str, who: u8) {
+        let is_it = |conn: &ConnId| self.key_of(*conn) == who && !self.conns[conn].is_proved;
+        let gone: Vec<ConnId> = self.rooms[id].live.iter().copied().filter(is_it).collect();
+        for conn in &gone {
+            self.take_out(*conn, id);
+            self.tell(&[*conn], "RoomDisconnected", id);
+        }
+        if !gone.is_empty() {
+            self.tell_left(id, who, gone.len());
+        }
+    }
+
     /// `made` is the room's id, if the server made one.
     pub fn create(&mut self, conn: ConnId, who: u8, fails: bool, made: Option<&str>) -> Refused {
-        self.may_state(conn, who)?;
+        self.may_use_anywhere(conn, who)?;
         if let Some((id, _)) = self.rooms.iter().find(|(_, room)| room.owner == who) {
             return refused(format!("This public key has already created room: {id}"));
         }
@@ -94,14 +141,15 @@ impl Model {
             return refused("Error creating room in database");
         }
         let id = made.ok_or("no room was made")?;
-        self.rooms.insert(id.into(), ModelRoom { owner: who, members: vec![who], live: vec![conn] });
+        let proved = BTreeSet::from_iter(self.conns[&conn].is_proved.then_some(who));
+        self.rooms.insert(id.into(), ModelRoom { owner: who, members: vec![who], proved, live: vec![conn] });
         self.put_in(conn, who, id);
         self.tell(&[conn], "RoomCreated", id);
         Ok(())
     }
 
     pub fn join(&mut self, conn: ConnId, id: &str, who: u8, is_right: bool, fails: bool) -> Refused {
-        self.may_state(conn, who)?;
+        self.may_use_anywhere(conn, who)?;
         let Some(room) = self.rooms.get(id) else { return refused("Room does not exist") };
         if !is_right {
             return refused("Incorrect password");
@@ -109,33 +157,47 @@ impl Model {
         if !room.live.contains(&conn) && room.live.len() >= CLIENTS {
             return refused("Room is full");
         }
-        if !room.members.contains(&who) {
-            if room.members.len() >= MEMBERS {
-                return refused("Room is full");
-            }
-            if fails {
-                return refused("Error adding user to room");
-            }
+        let (is_member, proves) = (room.members.contains(&who), self.proves(conn, room, who));
+        if !is_member && room.members.len() >= MEMBERS {
+            return refused("Room is full");
+        }
+        if (!is_member || proves) && fails {
+            return refused("Error adding user to room");
+        }
+        if !is_member {
             self.rooms.get_mut(id).unwrap().members.push(who);
         }
         self.enter(conn, id, who, "RoomJoined", "PeerJoined");
         Ok(())
     }
 
-    pub fn connect(&mut self, conn: ConnId, id: &str, who: u8) -> Refused {
+    /// Whether a connection comes in with a proof that the room does not know of.
+    fn proves(&self, conn: ConnId, room: &ModelRoom, who: u8) -> bool {
+        self.conns[&conn].is_proved && !room.proved.contains(&who)
+    }
+
+    pub fn connect(&mut self, conn: ConnId, id: &str, who: u8, fails: bool) -> Refused {
         self.may_state(conn, who)?;
         let Some(room) = self.rooms.get(id) else { return refused("Room does not exist") };
         if !room.members.contains(&who) {
             return refused("You must join this room first");
         }
+        self.may_use(conn, room, who)?;
         if !room.live.contains(&conn) && room.live.len() >= CLIENTS {
             return refused("Room is full");
+        }
+        if self.proves(conn, room, who) && fails {
+            return refused("Error adding user to room");
         }
         self.enter(conn, id, who, "RoomConnected", "PeerConnected");
         Ok(())
     }
 
     fn enter(&mut self, conn: ConnId, id: &str, who: u8, answer: &str, notice: &str) {
+        if self.conns[&conn].is_proved {
+            self.rooms.get_mut(id).unwrap().proved.insert(who);
+            self.put_out_unproved(id, who);
+        }
         let live = self.rooms[id].live.clone();
         let others: Vec<ConnId> = live.iter().copied().filter(|other| *other != conn).collect();
         self.tell(&[conn], answer, id);
@@ -174,6 +236,7 @@ impl Model {
         let id = named.map(ToOwned::to_owned).or(current).ok_or("Not connected to any room")?;
         self.may_state(conn, who)?;
         let Some(room) = self.rooms.get(&id).cloned() else { return refused("Room not found") };
+        self.may_use(conn, &room, who)?;
         self.check_first(conn, &room, who)?;
         if room.owner == who {
             if fails {
@@ -202,7 +265,9 @@ impl Model {
     /// Of several connections with one key the first that came has the say.
     fn check_first(&self, conn: ConnId, room: &ModelRoom, who: u8) -> Refused {
         match room.live.iter().find(|live| self.key_of(**live) == who) {
-            Some(first) if *first != conn => refused("Public key is in use by another connection"),
+            Some(first) if *first != conn && !self.conns[&conn].is_proved => {
+                refused("Public key is in use by another connection")
+            }
             _ => Ok(()),
         }
     }
@@ -211,6 +276,7 @@ impl Model {
     fn put_out(&mut self, id: &str, who: u8) -> Vec<ConnId> {
         let room = self.rooms.get_mut(id).unwrap();
         room.members.retain(|member| *member != who);
+        room.proved.remove(&who);
         let live = room.live.clone();
         let gone: Vec<ConnId> = live.into_iter().filter(|conn| self.conns[conn].key == Some(who)).collect();
         for conn in &gone {
@@ -231,6 +297,7 @@ impl Model {
         if self.conns[&conn].key != Some(room.owner) {
             return refused(text);
         }
+        self.may_use(conn, room, room.owner)?;
         self.check_first(conn, room, room.owner)
     }
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{Scene, key, loose};
+use super::person::key;
+use super::scene::{Scene, loose};
 
 fn join(scene: &mut Scene, conn: crate::base::ConnId, network: &str, who: u8) -> Value {
     let payload =

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::super::*;
+use super::person::key;
 use crate::base::{DialectId, ReactorId, Reason};
 use crate::engine::store::{Answer, Op, Request, StoreError, StoreFault, Table, Write};
 use crate::engine::work::{Opening, Order, StopCause};
@@ -71,11 +72,6 @@ pub fn loose() -> SignalingSettings {
 
 fn pepper() -> Pepper {
     Pepper::new([9; 32])
-}
-
-/// The key of a person by number.
-pub fn key(number: u8) -> String {
-    STANDARD.encode([number; 32])
 }
 
 impl Scene {
@@ -308,12 +304,29 @@ impl Scene {
 
     fn settle(&mut self, worker: usize) {
         self.take_out(worker);
-        while let Some((&(from, to), _)) = self.queues.iter().find(|(_, queue)| !queue.is_empty()) {
-            let message = self.queues.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
-            let now = self.now;
-            self.shards[usize::from(to.0)].on_peer(from, message, now, &mut self.out);
-            self.take_out(usize::from(to.0));
+        while self.deliver() {}
+    }
+
+    /// One message from shard to shard; whether there was one.
+    fn deliver(&mut self) -> bool {
+        let Some((&(from, to), _)) = self.queues.iter().find(|(_, queue)| !queue.is_empty()) else { return false };
+        let message = self.queues.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
+        let now = self.now;
+        self.shards[usize::from(to.0)].on_peer(from, message, now, &mut self.out);
+        self.take_out(usize::from(to.0));
+        true
+    }
+
+    /// Sends a request, and is lost when the shards have told each other so many things about it.
+    pub fn send_and_lose(&mut self, conn: ConnId, kind: &str, payload: &Value, told: usize) {
+        let (worker, now) = (self.worker(conn), self.now);
+        let text = json!({"message_id": "id", "type": kind, "payload": payload}).to_string();
+        self.shards[worker].on_text(conn, &text, now.mono, now, &mut self.out);
+        self.take_out(worker);
+        for _ in 0..told {
+            self.deliver();
         }
+        self.close(conn);
     }
 
     fn take_out(&mut self, worker: usize) {
