@@ -295,7 +295,8 @@ fn compressed_echoes_are_understood_and_a_server_without_is_refused() {
 
 #[test]
 fn idle_connections_answer_pings() {
-    let report = bench(Behaviour::Echo, "idle -c 6 --ping-rate 100").unwrap();
+    // Each is asked once in 0.6 s, so that a busy machine is not taken for a server that throttles.
+    let report = bench(Behaviour::Echo, "idle -c 60 --ping-rate 100").unwrap();
     assert!(report.faults.is_none(), "{report}");
     assert!((10..60).contains(&report.messages), "{report}");
     assert!(report.set_up.handshake.is_some());

@@ -1,7 +1,6 @@
 //! What a room is asked: at once, or behind a change that is being written.
 
 use super::Signaling;
-use super::limits::MAIL_MAX;
 use super::peer::{Ask, Caller, Op, Part, Say};
 use super::wire::{Refusal, Signal, SignalKind};
 use crate::base::{Metric, Now};
@@ -12,19 +11,19 @@ impl Signaling {
         if room.change.is_none() {
             return self.do_ask(id, ask, now);
         }
+        let is_full = !room.mail.has_room_for(&ask);
         match ask {
-            Ask::Request(caller, op) if room.mail.len() >= MAIL_MAX => {
+            Ask::Request(caller, op) if is_full => {
                 if let Op::Join { .. } = op {
                     self.refund(&caller);
                 }
                 self.fx.refuse(*caller, Refusal::Busy);
             }
-            Ask::Member { back, ask, .. } if room.mail.len() >= MAIL_MAX => {
+            Ask::Member { back, ask, .. } if is_full => {
                 self.fx.say(back, Say::Part { ask, part: Part::Done(false) });
             }
-            // What is no request comes once for each connection, and must not be lost.
             Ask::Request(..) | Ask::Gone { .. } | Ask::Away { .. } | Ask::Rebind { .. } | Ask::Member { .. } => {
-                room.mail.push_back(ask);
+                room.mail.push(ask);
             }
         }
     }
@@ -36,7 +35,7 @@ impl Signaling {
             if room.change.is_some() {
                 return;
             }
-            let Some(ask) = room.mail.pop_front() else { return };
+            let Some(ask) = room.mail.pop() else { return };
             self.do_ask(id, ask, now);
         }
     }

@@ -24,6 +24,8 @@ pub(super) const DEPTH: usize = 32;
 pub(super) const RELAY_BYTES: usize = 48 * 1024;
 /// Operations that wait for a room.
 pub(super) const MAIL_MAX: usize = 1024;
+/// Bytes of the signals among them.
+pub(super) const MAIL_BYTES: usize = 4 * 1024 * 1024;
 /// Messages of one connection that wait for the one before them.
 pub(super) const HELD_MESSAGES: usize = 1024;
 /// Bytes of them.

@@ -27,6 +27,7 @@ mod leave;
 mod limits;
 mod lists;
 mod look;
+mod mail;
 mod manage;
 mod member;
 mod meter;

@@ -1,11 +1,12 @@
 //! A room: its record, who is connected, and what waits. A pure model; it tells nobody.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::mail::Mail;
 use super::meter::Meter;
-use super::peer::{Ask, Caller};
+use super::peer::Caller;
 use super::record::{Member, RoomRecord};
 use super::settings::Proof;
 use super::wire::{Person, PresenceState, Present, SignalOut, parse_peer_id};
@@ -77,7 +78,7 @@ pub(super) struct Room {
     pub live: Vec<Live>,
     pub change: Option<Change>,
     /// What waits for the change.
-    pub mail: VecDeque<Ask>,
+    pub mail: Mail,
     /// Pairs between whom an offer or answer has passed, the smaller first.
     pub talked: BTreeSet<(u64, u64)>,
     /// From whom, and for whom.
@@ -97,7 +98,7 @@ impl Room {
             record,
             live: Vec::new(),
             change: None,
-            mail: VecDeque::new(),
+            mail: Mail::default(),
             talked: BTreeSet::new(),
             held: BTreeMap::new(),
             wrong: Meter::default(),

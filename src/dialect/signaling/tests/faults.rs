@@ -106,6 +106,32 @@ fn a_room_has_so_much_waiting_and_no_more() {
 }
 
 #[test]
+fn what_waits_for_a_room_is_bounded_in_bytes_too() {
+    let mut scene = Scene::new(1, loose());
+    let (a, b, c) = (scene.open(), scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    scene.join(b, &room, 2);
+    scene.join(c, &room, 3);
+    scene.read(b);
+    scene.read(c);
+    scene.disk = Disk::Slow;
+    scene.send(a, "r", "Rename", &json!({"room_id": room, "room_name": "x"}));
+    for _ in 0..120 {
+        let offer = json!({"room_id": room, "destination_id": key(2), "offer": "x".repeat(40_000)});
+        scene.send(c, "s", "Offer", &offer);
+    }
+    let refused = scene.read(c);
+    assert!((10..20).contains(&refused.len()), "{}", refused.len());
+    assert!(refused.iter().all(|got| got.payload["error"] == "Server is busy. Please try again later."));
+    // Who has something small to ask is not kept from it.
+    scene.send(c, "p", "Presence", &json!({"room_id": room}));
+    scene.write(true);
+    assert_eq!(scene.kinds(b).iter().filter(|kind| *kind == "Offer").count(), 120 - refused.len());
+    assert_eq!(scene.kinds(c).iter().filter(|kind| *kind == "Presence").count(), 1);
+    assert!(scene.unsettled.values().all(|count| *count == 0));
+}
+
+#[test]
 fn one_connection_has_so_much_waiting_and_no_more() {
     let mut scene = Scene::new(1, loose());
     let a = scene.open();

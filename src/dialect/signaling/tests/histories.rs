@@ -268,7 +268,7 @@ fn check_agreement(scene: &Scene) -> Result<(), TestCaseError> {
         }
         let mut owners = BTreeSet::new();
         for room in shard.rooms.iter() {
-            prop_assert!(room.change.is_none() && room.mail.is_empty());
+            prop_assert!(room.change.is_none() && room.mail.len() == 0);
             prop_assert!(owners.insert(room.record.owner.clone()), "one room by key");
             prop_assert!(room.live.len() <= CLIENTS);
             by_room.extend(room.live.iter().map(|live| (live.conn, room.record.id.clone(), live.is_away)));

@@ -30,6 +30,11 @@ pub(in crate::dialect::signaling) struct Signal {
 const WRITTEN: &[&str] = &["public_key", "sender_public_key", "sender_id", "publicKey"];
 
 impl Signal {
+    /// Bytes that it holds, about.
+    pub(in crate::dialect::signaling) fn weight(&self) -> usize {
+        self.body.len() + self.room.len() + self.target.len()
+    }
+
     pub(super) fn read(kind: SignalKind, era: Era, fields: &Fields<'_>) -> Result<Signal, Bad> {
         let room = fields.text(era.id(), usize::MAX)?;
         let targets = era.pick(
