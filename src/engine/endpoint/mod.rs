@@ -7,6 +7,8 @@
 mod around;
 mod broadcast;
 mod cast;
+mod ending;
+mod orders;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ use broadcast::Broadcast;
 use table::{Slot, Table};
 
 pub use cast::{Cast, CastStep};
+pub use orders::Taken;
 
 /// Sockets that may be open beyond the connection limit, so that a full server can still say so,
 /// and be asked how it is.
@@ -57,15 +60,6 @@ pub struct Endpoint {
     neighbours: Vec<Arc<Counters>>,
     /// Workers that have told their signaling connections that the server stops.
     farewells: Vec<bool>,
-}
-
-/// Whether all orders were taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// They were.
-    All,
-    /// What waits is to be written first.
-    Pressed,
 }
 
 #[derive(Debug, Default)]
@@ -166,75 +160,6 @@ impl Endpoint {
         self.with(id, now, |conn, cx| conn.on_socket_error(fault, cx));
     }
 
-    /// Orders from workers and services, all of them, by way of the queues.
-    pub fn on_orders(&mut self, orders: impl IntoIterator<Item = Order>, now: Now) {
-        let mut orders = orders.into_iter();
-        while self.take_orders(&mut orders, now) == Taken::Pressed {}
-        self.spill();
-        while self.hand_out(now) == Taken::Pressed {}
-        self.is_mixed = false;
-    }
-
-    /// Orders from workers and services. Stops with [`Taken::Pressed`] when a connection whose socket
-    /// was not found full has much waiting: it is to be written to before more is taken, by calling
-    /// this again. Else a burst would be held against a peer that reads.
-    ///
-    /// Broadcasts may be held back, to go to their targets without a queue: [`Endpoint::poll_cast`] is
-    /// to be called when there are no more orders.
-    pub fn take_orders(&mut self, orders: &mut impl Iterator<Item = Order>, now: Now) -> Taken {
-        loop {
-            if self.hand_out(now) == Taken::Pressed {
-                return Taken::Pressed;
-            }
-            let held = self.held_order.take();
-            let may_stop = held.is_none();
-            let Some(order) = held.or_else(|| orders.next()) else { return Taken::All };
-            // What begins or ends a connection comes behind the events before it.
-            let may_overtake = matches!(order, Order::Broadcast { .. } | Order::Send { .. } | Order::Settle { .. });
-            if !may_overtake && self.spill() {
-                self.held_order = Some(order);
-                continue;
-            }
-            if may_stop && self.is_pressed_by(&order) {
-                self.held_order = Some(order);
-                return Taken::Pressed;
-            }
-            match order {
-                Order::Ready { conn } => self.with(conn, now, |conn, cx| conn.on_ready(cx)),
-                Order::Send { conn, frame, settles, received_at } => self.with(conn, now, |conn, cx| {
-                    if settles > 0 {
-                        cx.counters.record_ns(Metric::COMMAND_NS, cx.now.mono.since(received_at).as_nanos() as u64);
-                    }
-                    conn.on_settled(settles);
-                    conn.on_send(frame, settles > 0, cx);
-                    conn.on_resume(cx);
-                }),
-                Order::Settle { conn, count } => self.with(conn, now, |conn, cx| {
-                    conn.on_settled(count);
-                    conn.on_resume(cx);
-                }),
-                Order::Broadcast { event, targets, published_at } => {
-                    self.around.counters.record_ns(Metric::DELIVERY_NS, now.mono.since(published_at).as_nanos() as u64);
-                    self.on_broadcast(event, targets);
-                }
-                Order::CredentialRefused { conn } => self.with(conn, now, |conn, cx| conn.on_credential_refused(cx)),
-                Order::Dialect { conn, dialect } => self.with(conn, now, |conn, cx| conn.on_dialect(dialect, cx)),
-                Order::Farewell { worker } => self.on_farewell(worker, now),
-                Order::Close { conn, reason, text } => {
-                    self.with(conn, now, |conn, cx| conn.on_close_ordered(reason, text, cx));
-                }
-                Order::Answer { conn, answer } => self.with(conn, now, |conn, cx| conn.on_answer(&answer, cx)),
-            }
-        }
-    }
-
-    /// Whether it is a notice for a connection that is to be written to first.
-    fn is_pressed_by(&self, order: &Order) -> bool {
-        let Order::Send { conn, frame, settles: 0, .. } = order else { return false };
-        let limits = &self.around.settings.outbound;
-        self.table.get(*conn).is_some_and(|conn| conn.has_talkative_peers() && conn.is_pressed(frame.len(), limits))
-    }
-
     /// How many connections the other reactors have: looked at when sockets come, not for each message.
     fn count_neighbours(&mut self) {
         let open = |counters: &Arc<Counters>| -> u64 {
@@ -248,46 +173,6 @@ impl Endpoint {
     /// Keys, permissions or blocks changed.
     pub fn on_access(&mut self, access: Arc<Access>) {
         self.around.access = access;
-    }
-
-    /// The server is stopping: everybody is told, and nobody new is let in.
-    pub fn on_drain(&mut self, now: Now) {
-        self.around.gauge.draining = true;
-        for id in self.table.ids() {
-            // Signaling tells its connections in its own words; these are closed behind them.
-            if !self.awaits_farewell(id) {
-                self.with(id, now, |conn, cx| conn.on_drain(cx));
-            }
-        }
-    }
-
-    /// A worker has told its signaling connections that the server stops. It may hear of the stop
-    /// before this reactor does.
-    fn on_farewell(&mut self, worker: WorkerId, now: Now) {
-        let waiting: Vec<ConnId> = self.table.ids().into_iter().filter(|id| self.awaits_farewell(*id)).collect();
-        if let Some(is_said) = self.farewells.get_mut(usize::from(worker.0)) {
-            *is_said = true;
-        }
-        if self.around.gauge.draining {
-            for id in waiting {
-                if !self.awaits_farewell(id) {
-                    self.with(id, now, |conn, cx| conn.on_drain(cx));
-                }
-            }
-        }
-    }
-
-    fn awaits_farewell(&self, id: ConnId) -> bool {
-        let is_signaling = self.table.get(id).and_then(Connection::dialect) == Some(DialectId::Signaling);
-        let worker = usize::from(worker_of(id, self.farewells.len()).0);
-        is_signaling && self.farewells.get(worker) == Some(&false)
-    }
-
-    /// The server stops now: whoever is left is cut off.
-    pub fn on_cut(&mut self, now: Now) {
-        for id in self.table.ids() {
-            self.with(id, now, |conn, cx| conn.on_cut(cx));
-        }
     }
 
     /// A worker's queue filled up or has room again. Its connections are read from no more, or again.
