@@ -10,12 +10,16 @@ LARGE = "--backlog 64 --warmup 2 -d 5"
 # So much that the deaf fill the kernel's buffer, of 4 MiB, and then the server's within the run.
 DEAF = "fanout -c 1000 -s 8192 --rate 50 --warmup 1 -d 16"
 
-def peers(most):
-    """Connections of a cell with two in each room: as many as asked for, or as a process may have here."""
-    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+def peers(rooms, allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1]):
+    """Connections for so many rooms of two: each guest in one, or as few in two as the process's descriptors ask for.
+
+    Where not even that is enough, all guests are in two of fewer rooms.
+    """
     # A server has its own files, besides.
-    fits = most if allowed == resource.RLIM_INFINITY else (allowed - 200) // 2 * 2
-    return min(most, max(2, fits))
+    fits = 2 * rooms if allowed == resource.RLIM_INFINITY else max(2, allowed - 200)
+    if fits >= 2 * rooms:
+        return f"-c {2 * rooms}"
+    return f"-c {fits} --rooms {min(rooms, 2 * fits // 3)}"
 
 
 # The first word is the mode that the server is started in. It begins with the scenario; the rest are
@@ -56,8 +60,8 @@ CELLS = {
     "connect": "connect -c 64",
     "connect-tls": "connect-tls -c 64",
     # Two peers in each room.
-    "signal-100": f"signal -c {peers(200)}",
-    "signal-10k": f"signal -c {peers(20_000)} --settle 1 --warmup 2",
+    "signal-100": f"signal {peers(100)}",
+    "signal-10k": f"signal {peers(10_000)} --settle 1 --warmup 2",
 }
 # Cells for which nothing is pinned: several threads share a CPU nowhere else.
 WIDE = {f"{cell}-wide": CELLS[cell] for cell in targets.WIDE}

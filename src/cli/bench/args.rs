@@ -5,6 +5,7 @@ mod check;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::frame::Masking;
+use super::layout::Layout;
 
 /// Topics of one subscriber at most: hydrogen takes no more in one command.
 pub const TOPICS_EACH_MAX: usize = 256;
@@ -30,7 +31,8 @@ pub enum ScenarioKind {
     Idle,
     /// -c connections at a time are opened, got ready and closed, again and again
     Connect,
-    /// Half as many rooms as -c connections, two peers in each; its owner keeps -p offers in flight, each is answered
+    /// Half as many rooms as -c connections, or --rooms, two peers in each; its owner keeps -p offers in flight, each
+    /// is answered
     Signal,
 }
 
@@ -197,6 +199,9 @@ pub struct Args {
     /// Publications per second instead of a window; latency counts from when one was due (fanout)
     #[arg(short, long)]
     pub rate: Option<f64>,
+    /// Rooms, if they are to be more than half the connections: some guests are then in two (signal)
+    #[arg(long)]
+    pub rooms: Option<usize>,
     /// Topics that the subscribers are spread over, or share out among them if there are more; publications take
     /// turns (fanout). Those that --subscribe spreads connections over (idle, connect)
     #[arg(long, default_value_t = 1)]
@@ -275,6 +280,19 @@ impl Args {
             | ScenarioKind::Idle
             | ScenarioKind::Connect => ProtocolKind::Hydrogen,
         })
+    }
+
+    /// Who is in which room; there are none but for `signal`.
+    pub fn layout(&self) -> Layout {
+        match self.scenario {
+            ScenarioKind::Signal => Layout::new(self.connections, self.rooms.unwrap_or(self.connections / 2)),
+            ScenarioKind::Echo
+            | ScenarioKind::Rpc
+            | ScenarioKind::Fanout
+            | ScenarioKind::Guaranteed
+            | ScenarioKind::Idle
+            | ScenarioKind::Connect => Layout::default(),
+        }
     }
 
     /// Connections that publish, in this scenario.

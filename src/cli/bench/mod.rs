@@ -9,6 +9,7 @@ mod conn;
 mod error;
 mod frame;
 mod inflate;
+mod layout;
 mod report;
 mod scenario;
 mod sequence;
@@ -264,13 +265,12 @@ impl Crew {
         // Differs from run to run on one machine, which is all that is asked of it.
         let run = (std::process::id() ^ clock::now_ns() as u32) as u16;
         let board = Arc::new(Board::new(topics.len()));
-        let pairs = if args.scenario == ScenarioKind::Signal { args.connections / 2 } else { 0 };
         Crew {
             run,
             board,
             progress: Arc::new(Progress::new(args.publishers)),
             topics: topics.into(),
-            rooms: Arc::new(Rooms::new(pairs)),
+            rooms: Arc::new(Rooms::new(args.layout())),
         }
     }
 
@@ -299,10 +299,8 @@ impl Crew {
             ) => Role::Client,
         };
         if args.scenario == ScenarioKind::Signal {
-            // The peers of a room are in one thread, the owners first.
-            let rooms = (worker..args.total() / 2).step_by(args.threads);
-            let number = |peer| rooms.clone().map(move |room| 2 * room + peer);
-            return number(0).chain(number(1)).map(|number| (number, Role::Client)).rev().collect();
+            let numbers = self.rooms.layout().numbers(worker, args.threads);
+            return numbers.map(|number| (number, Role::Client)).rev().collect();
         }
         (worker..args.total()).step_by(args.threads).map(|number| (number, role(number))).rev().collect()
     }
@@ -326,7 +324,7 @@ impl Crew {
             ScenarioKind::Echo | ScenarioKind::Rpc => Box::new(Exchange::new(self.run, args.pipeline, payload)),
             ScenarioKind::Idle => Box::new(Idle::new(self.run, args.ping_rate / args.threads as f64)),
             ScenarioKind::Connect => Box::new(Connect::default()),
-            ScenarioKind::Signal => Box::new(Exchange::of_pairs(self.run, args.pipeline, payload)),
+            ScenarioKind::Signal => Box::new(Exchange::in_rooms(self.run, args.pipeline, payload, self.rooms.layout())),
             ScenarioKind::Fanout => {
                 let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
                 Box::new(Fanout::new(self.run, pace, payload, self.topics.clone(), args.stride(), self.board.clone()))

@@ -33,6 +33,9 @@ impl fmt::Display for Report {
                 set_up.connected, set_up.seconds, set_up.connections_per_s, set_up.failed
             ),
         )?;
+        if let Some(rooms) = self.rooms {
+            row("rooms", format!("{rooms}, two peers in each"))?;
+        }
         if self.scenario == ScenarioKind::Idle.as_str() {
             if let Some(handshake) = &set_up.handshake {
                 row("handshake", latency(handshake))?;

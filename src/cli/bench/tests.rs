@@ -2,6 +2,7 @@
 
 mod guaranteed;
 mod peers;
+mod signaling;
 mod tls;
 
 use parking_lot::Mutex;

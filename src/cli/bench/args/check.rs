@@ -2,6 +2,7 @@
 
 use super::{Args, BACKLOG_MAX, PUBLISHERS_MAX, ProtocolKind, ScenarioKind, TOPICS_EACH_MAX, WINDOW_MAX};
 use crate::cli::bench::error::BenchError;
+use crate::cli::bench::layout::Layout;
 use crate::cli::bench::stamp::Payload;
 
 /// Topics at most; stamps have room for more.
@@ -56,8 +57,8 @@ impl Args {
                 return usage(format!("{name} is out of range"));
             }
         }
-        if scenario == ScenarioKind::Signal && !self.connections.is_multiple_of(2) {
-            return usage("--connections must be even: two peers share a room".into());
+        if scenario == ScenarioKind::Signal {
+            self.check_rooms()?;
         }
         if self.topics > 1 && protocol == ProtocolKind::Raw {
             return usage("raw has no topics".into());
@@ -70,6 +71,7 @@ impl Args {
             ("--deaf", self.deaf > 0, scenario == ScenarioKind::Fanout),
             ("--subscribe", self.subscribe, matches!(scenario, ScenarioKind::Idle | ScenarioKind::Connect)),
             ("--publisher-path", self.publisher_path.is_some(), protocol == ProtocolKind::Raw),
+            ("--rooms", self.rooms.is_some(), scenario == ScenarioKind::Signal),
         ] {
             if is_asked && !needed {
                 return usage(format!("{name} means nothing for {} over {}", scenario.as_str(), protocol.as_str()));
@@ -88,6 +90,29 @@ impl Args {
         let mut lines = self.header.iter().chain(&self.key);
         if lines.any(|line| line.contains(['\r', '\n'])) {
             return usage("a header line must not hold a line break".into());
+        }
+        Ok(())
+    }
+
+    /// Whether every connection finds its rooms.
+    fn check_rooms(&self) -> Result<(), BenchError> {
+        let usage = |text: String| Err(BenchError::Usage(text));
+        let Some(rooms) = self.rooms else {
+            if !self.connections.is_multiple_of(2) {
+                return usage("--connections must be even, or --rooms be given: two peers share a room".into());
+            }
+            return Ok(());
+        };
+        if self.connections < 2 {
+            return usage("--connections must be at least 2: two peers share a room".into());
+        }
+        let allowed = Layout::rooms_of(self.connections);
+        if !allowed.contains(&rooms) {
+            let (connections, least, most) = (self.connections, allowed.start(), allowed.end());
+            return usage(format!(
+                "--rooms must be between {least} and {most} for {connections} connections: each has an owner of its \
+                 own, and no guest is in more than two"
+            ));
         }
         Ok(())
     }
@@ -141,6 +166,20 @@ mod tests {
             ("fanout --publisher-path /p", "--publisher-path"),
             ("fanout --protocol raw --publisher-path p", "--publisher-path"),
             ("connect --ca x --insecure", "--insecure"),
+            ("signal", ""),
+            ("signal -c 3", "must be even"),
+            ("signal -c 1 --rooms 1", "--connections"),
+            ("signal -c 2 --rooms 1", ""),
+            ("signal -c 3 --rooms 2", ""),
+            ("signal -c 100 --rooms 50", ""),
+            ("signal -c 100 --rooms 66", ""),
+            ("signal -c 19800 --rooms 10000", ""),
+            ("signal -c 100 --rooms 0", "--rooms must be between 50 and 66"),
+            ("signal -c 100 --rooms 49", "--rooms must be between 50 and 66"),
+            ("signal -c 100 --rooms 67", "--rooms must be between 50 and 66"),
+            ("signal -c 100 --rooms 101", "--rooms must be between 50 and 66"),
+            ("signal -c 101 --rooms 50", "--rooms must be between 51 and 67"),
+            ("idle --rooms 50", "--rooms means nothing for idle"),
             ("fanout --window 0", "--window"),
             ("fanout --window 5000", "--window"),
             ("fanout --rate 0", "--rate"),

@@ -1,21 +1,61 @@
 //! `echo` and `rpc`: each connection keeps a number of messages in flight and sends the next one
-//! when one comes back. `signal`: what comes back is the peer's; the owner of each room begins, and
-//! what is measured is the way from one peer through the server to the other.
+//! when one comes back. `signal`: the same in each room; what comes back is the peer's, the owner
+//! begins, and what is measured is the way from one peer through the server to the other.
 
 use super::{Conns, Scenario};
 use crate::cli::bench::conn::Conn;
+use crate::cli::bench::layout::{Layout, Seat};
 use crate::cli::bench::sequence::{Arrival, Sequence};
 use crate::cli::bench::session::Heard;
 use crate::cli::bench::shared::Phase;
 use crate::cli::bench::stamp::{Payload, Stamp};
 use crate::cli::bench::stats::Tally;
 
-#[derive(Debug, Default)]
+/// What a connection sends and hears; in a room, if it is in one.
+#[derive(Debug)]
 struct Lane {
+    /// The lanes in the stamps of what it sends, and of what comes to it.
+    own: u32,
+    source: u32,
     sent: u64,
     /// What came back, or from the peer.
     back: Sequence,
     heard: u64,
+}
+
+impl Lane {
+    fn new(own: u32, source: u32) -> Lane {
+        Lane { own, source, sent: 0, back: Sequence::default(), heard: 0 }
+    }
+
+    fn of(seat: Seat) -> Lane {
+        Lane::new(seat.lane(), seat.source())
+    }
+
+    /// The stamp of the next message.
+    fn next(&mut self, run: u16, time_ns: u64) -> Stamp {
+        let stamp = Stamp { run, lane: self.own, seq: self.sent, time_ns };
+        self.sent += 1;
+        stamp
+    }
+}
+
+/// One connection's.
+#[derive(Debug)]
+struct Lanes {
+    first: Lane,
+    /// In the other room of a guest of two.
+    second: Option<Box<Lane>>,
+}
+
+impl Lanes {
+    /// The one to which a source's messages come.
+    fn hearing(&mut self, source: u32) -> Option<&mut Lane> {
+        if self.first.source == source {
+            return Some(&mut self.first);
+        }
+        self.second.as_deref_mut().filter(|lane| lane.source == source)
+    }
 }
 
 /// One thread's part.
@@ -24,33 +64,35 @@ pub struct Exchange {
     run: u16,
     pipeline: usize,
     payload: Payload,
-    /// Whether connections go by pairs, both of them in one thread.
-    is_paired: bool,
+    /// Who shares rooms, all of them in one thread; each connection exchanges with the server without.
+    layout: Option<Layout>,
     /// By connection.
-    lanes: Vec<Lane>,
+    lanes: Vec<Lanes>,
     tally: Tally,
 }
 
 impl Exchange {
     /// `pipeline` messages in flight on each connection.
     pub fn new(run: u16, pipeline: usize, payload: Payload) -> Exchange {
-        Exchange { run, pipeline, payload, is_paired: false, lanes: Vec::new(), tally: Tally::default() }
+        Exchange { run, pipeline, payload, layout: None, lanes: Vec::new(), tally: Tally::default() }
     }
 
-    /// The same between the two of each pair of connections: an even number, and the odd one behind it.
-    pub fn of_pairs(run: u16, pipeline: usize, payload: Payload) -> Exchange {
-        Exchange { is_paired: true, ..Exchange::new(run, pipeline, payload) }
+    /// The same between the two in each room.
+    pub fn in_rooms(run: u16, pipeline: usize, payload: Payload, layout: Layout) -> Exchange {
+        Exchange { layout: Some(layout), ..Exchange::new(run, pipeline, payload) }
     }
 
-    /// Whose messages come to a connection.
-    fn source(&self, number: usize) -> usize {
-        if self.is_paired { number ^ 1 } else { number }
+    /// A connection's lanes, and whether it is the one that begins.
+    fn lanes_of(&self, number: usize) -> (Lanes, bool) {
+        let Some(layout) = self.layout else {
+            return (Lanes { first: Lane::new(number as u32, number as u32), second: None }, true);
+        };
+        let (first, second) = layout.seats(number);
+        let second = second.map(|seat| Box::new(Lane::of(seat)));
+        (Lanes { first: Lane::of(first), second }, first.is_owner)
     }
 
-    fn send(&mut self, conn: &mut Conn, phase: Phase, now: u64) {
-        let lane = &mut self.lanes[conn.id];
-        let stamp = Stamp { run: self.run, lane: conn.number as u32, seq: lane.sent, time_ns: now };
-        lane.sent += 1;
+    fn send(&mut self, conn: &mut Conn, stamp: Stamp, phase: Phase) {
         conn.session.request(self.payload.stamped(stamp), stamp, &mut conn.out);
         self.tally.sent += u64::from(phase == Phase::Measure);
     }
@@ -58,14 +100,16 @@ impl Exchange {
 
 impl Scenario for Exchange {
     fn start(&mut self, conns: &mut Conns, now: u64) {
-        self.lanes.resize_with(conns.list.len(), Lane::default);
+        self.lanes.reserve_exact(conns.list.len());
         for id in 0..conns.list.len() {
             let conn = conns.touch(id);
-            if conn.is_live() && (!self.is_paired || conn.number.is_multiple_of(2)) {
+            let (mut lanes, begins) = self.lanes_of(conn.number);
+            if conn.is_live() && begins {
                 for _ in 0..self.pipeline {
-                    self.send(conn, Phase::WarmUp, now);
+                    self.send(conn, lanes.first.next(self.run, now), Phase::WarmUp);
                 }
             }
+            self.lanes.push(lanes);
         }
     }
 
@@ -78,10 +122,11 @@ impl Scenario for Exchange {
                 return;
             }
         };
-        let is_ours = stamp.run == self.run && stamp.lane == self.source(conn.number) as u32;
+        let is_ours = stamp.run == self.run;
         // How many the peer has sent, this connection's lane does not know.
-        let was_sent = |lane: &&mut Lane| self.is_paired || stamp.seq < lane.sent;
-        let Some(lane) = self.lanes.get_mut(conn.id).filter(|lane| is_ours && was_sent(lane)) else {
+        let was_sent = |lane: &&mut Lane| self.layout.is_some() || stamp.seq < lane.sent;
+        let lane = self.lanes.get_mut(conn.id).and_then(|lanes| lanes.hearing(stamp.lane));
+        let Some(lane) = lane.filter(|lane| is_ours && was_sent(lane)) else {
             self.tally.faults.unexpected += 1;
             return;
         };
@@ -101,13 +146,14 @@ impl Scenario for Exchange {
             self.tally.latency.record_ns(now.saturating_sub(stamp.time_ns));
         }
         if phase < Phase::Drain {
-            self.send(conn, phase, now);
+            let stamp = lane.next(self.run, now);
+            self.send(conn, stamp, phase);
         }
     }
 
     fn outstanding(&self) -> u64 {
-        let (sent, heard) =
-            self.lanes.iter().fold((0, 0), |(sent, heard), lane| (sent + lane.sent, heard + lane.heard));
+        let lanes = self.lanes.iter().flat_map(|lanes| std::iter::once(&lanes.first).chain(lanes.second.as_deref()));
+        let (sent, heard) = lanes.fold((0, 0), |(sent, heard), lane| (sent + lane.sent, heard + lane.heard));
         sent.saturating_sub(heard)
     }
 

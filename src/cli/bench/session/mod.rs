@@ -175,7 +175,7 @@ impl Session {
             Session::Hydrogen(session) => session.publish(topic, payload, stamp, out),
             Session::Mqtt(session) => session.publish(topic, payload, stamp, out),
             Session::Nats(session) => session.publish(topic, payload, stamp, out),
-            Session::Signaling(session) => session.signal(payload, out),
+            Session::Signaling(session) => session.signal(payload, stamp.lane, out),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Signaling: two connections share a room, and pass each other offers and answers.
 //!
-//! Connections go by pairs: an even number opens the room, the odd one behind it joins. Envelopes are
-//! written with their payload as an object, so that they come back like that, and a stamp in them is found
+//! Who opens which room and who joins it is [`Layout`]'s; a guest of two rooms joins one after the other. Envelopes
+//! are written with their payload as an object, so that they come back like that, and a stamp in them is found
 //! without decoding.
 
 use std::sync::Arc;
@@ -13,29 +13,39 @@ use parking_lot::Mutex;
 
 use super::{Ear, Heard};
 use crate::cli::bench::frame::{self, Outbox};
+use crate::cli::bench::layout::{Layout, Seat};
 use crate::cli::bench::stamp::Payload;
 
 /// What is offered in the upgrade.
 pub const SUBPROTOCOL: &str = "signaling";
 
-/// The rooms of a run, by pair.
+/// The rooms of a run.
 #[derive(Debug)]
-pub struct Rooms(Mutex<Vec<Option<Arc<str>>>>);
+pub struct Rooms {
+    layout: Layout,
+    /// Their ids, by number.
+    ids: Mutex<Vec<Option<Arc<str>>>>,
+}
 
 impl Rooms {
-    /// For so many pairs; none is open.
-    pub fn new(pairs: usize) -> Rooms {
-        Rooms(Mutex::new(vec![None; pairs]))
+    /// None is open.
+    pub fn new(layout: Layout) -> Rooms {
+        Rooms { layout, ids: Mutex::new(vec![None; layout.rooms()]) }
     }
 
-    fn put(&self, pair: usize, id: Arc<str>) {
-        if let Some(place) = self.0.lock().get_mut(pair) {
+    /// Who is in which.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn put(&self, room: usize, id: Arc<str>) {
+        if let Some(place) = self.ids.lock().get_mut(room) {
             *place = Some(id);
         }
     }
 
-    fn of(&self, pair: usize) -> Option<Arc<str>> {
-        self.0.lock().get(pair).cloned().flatten()
+    fn of(&self, room: usize) -> Option<Arc<str>> {
+        self.ids.lock().get(room).cloned().flatten()
     }
 }
 
@@ -43,30 +53,44 @@ impl Rooms {
 #[derive(Debug)]
 pub struct Signaling {
     rooms: Arc<Rooms>,
-    number: usize,
-    /// Its own key, and its peer's.
-    keys: [String; 2],
-    /// Where it is, once it is ready.
+    key: String,
+    place: Place,
+    /// A guest's other room.
+    second: Option<Box<Place>>,
+}
+
+/// A connection's place in one room.
+#[derive(Debug)]
+struct Place {
+    seat: Seat,
+    peer_key: String,
+    /// The room's id, once it is there.
     room: Option<Arc<str>>,
 }
 
 impl Signaling {
     /// Before the upgrade. `number` is the connection's number within the run.
     pub fn new(rooms: Arc<Rooms>, run: u16, number: usize) -> Signaling {
-        Signaling { rooms, number, keys: [key(run, number), key(run, number ^ 1)], room: None }
+        let (first, second) = rooms.layout().seats(number);
+        let place = |seat: Seat| Place { seat, peer_key: key(run, seat.peer), room: None };
+        let second = second.map(|seat| Box::new(place(seat)));
+        Signaling { rooms, key: key(run, number), place: place(first), second }
     }
 
-    fn is_owner(&self) -> bool {
-        self.number.is_multiple_of(2)
+    /// Where it is to be next, and is not yet.
+    fn vacant(&mut self) -> Option<&mut Place> {
+        let places = std::iter::once(&mut self.place).chain(self.second.as_deref_mut());
+        places.into_iter().find(|place| place.room.is_none())
     }
 
-    /// Opens the room, or joins it.
-    pub fn open(&self, out: &mut Outbox) {
-        let own = self.keys[0].as_bytes();
-        if self.is_owner() {
+    /// Opens the room, or joins the first of those that it is not in yet.
+    pub fn open(&mut self, out: &mut Outbox) {
+        let Some(seat) = self.vacant().map(|place| place.seat) else { return };
+        let own = self.key.as_bytes();
+        if seat.is_owner {
             const HEAD: &[u8] = br#"{"message_id":"1","type":"CreateRoom","payload":{"room_name":"bench","password":"0000","public_key":""#;
             out.frame(frame::TEXT, &[HEAD, own, br#""}}"#]);
-        } else if let Some(room) = self.rooms.of(self.number / 2) {
+        } else if let Some(room) = self.rooms.of(seat.room) {
             const HEAD: &[u8] = br#"{"message_id":"1","type":"JoinRoom","payload":{"password":"0000","room_id":""#;
             out.frame(frame::TEXT, &[HEAD, room.as_bytes(), br#"","public_key":""#, own, br#""}}"#]);
         } else {
@@ -82,23 +106,33 @@ impl Signaling {
             ear.heard.push(Heard::Message(stamp));
         } else if is(br#""type":"Error""#) {
             ear.refused(None, message);
-        } else if self.room.is_none() && (is(br#""type":"RoomCreated""#) || is(br#""type":"RoomJoined""#)) {
-            let Some(room) = room_of(message) else { return ear.refused(None, message) };
-            if self.is_owner() {
-                self.rooms.put(self.number / 2, room.clone());
+        } else if let Some(place) = self.vacant() {
+            if is(br#""type":"RoomCreated""#) || is(br#""type":"RoomJoined""#) {
+                let Some(room) = room_of(message) else { return ear.refused(None, message) };
+                let seat = place.seat;
+                place.room = Some(room.clone());
+                if seat.is_owner {
+                    self.rooms.put(seat.room, room);
+                }
+                match self.vacant() {
+                    Some(_) => self.open(out),
+                    None => ear.heard.push(Heard::Settled),
+                }
+            } else if is(br#""type":"Ping""#) {
+                self.open(out);
             }
-            self.room = Some(room);
-            ear.heard.push(Heard::Settled);
-        } else if self.room.is_none() && is(br#""type":"Ping""#) {
-            self.open(out);
         }
     }
 
-    /// An offer, or an answer, to the peer.
-    pub fn signal(&self, payload: &[u8], out: &mut Outbox) {
-        let Some(room) = &self.room else { return };
-        let (kind, field): (&[u8], &[u8]) = if self.is_owner() { (b"Offer", b"offer") } else { (b"Answer", b"answer") };
-        let [own, peer] = &self.keys;
+    /// An offer, or an answer, to the peer of the room that the lane belongs to.
+    pub fn signal(&self, payload: &[u8], lane: u32, out: &mut Outbox) {
+        let place = match &self.second {
+            Some(second) if second.seat.lane() == lane => second,
+            Some(_) | None => &self.place,
+        };
+        let Some(room) = &place.room else { return };
+        let (kind, field): (&[u8], &[u8]) =
+            if place.seat.is_owner { (b"Offer", b"offer") } else { (b"Answer", b"answer") };
         out.frame(
             frame::TEXT,
             &[
@@ -107,9 +141,9 @@ impl Signaling {
                 br#"","payload":{"room_id":""#,
                 room.as_bytes(),
                 br#"","public_key":""#,
-                own.as_bytes(),
+                self.key.as_bytes(),
                 br#"","destination_id":""#,
-                peer.as_bytes(),
+                place.peer_key.as_bytes(),
                 br#"",""#,
                 field,
                 br#"":""#,
@@ -139,36 +173,67 @@ fn room_of(message: &[u8]) -> Option<Arc<str>> {
 mod tests {
     use super::*;
     use crate::cli::bench::frame::Masking;
+    use crate::cli::bench::stamp::Stamp;
+
+    /// What was written since the last look: without a mask to speak of, it can be read.
+    fn sent(out: &mut Outbox) -> String {
+        let text = String::from_utf8_lossy(out.pending()).into_owned();
+        out.advance(out.pending().len());
+        text
+    }
+
+    fn answer(kind: &str, room: &str) -> Vec<u8> {
+        format!(r#"{{"message_id":"1","type":"{kind}","payload":{{"room_id":"{room}"}}}}"#).into_bytes()
+    }
 
     #[test]
     fn the_joiner_looks_again_until_the_room_is_open() {
-        let rooms = Arc::new(Rooms::new(1));
+        let rooms = Arc::new(Rooms::new(Layout::new(2, 1)));
         let (mut owner, mut joiner) = (Signaling::new(rooms.clone(), 7, 0), Signaling::new(rooms, 7, 1));
         let mut ear = Ear::default();
-        let sent = |out: &mut Outbox| {
-            let text = String::from_utf8_lossy(out.pending()).into_owned();
-            out.advance(text.len());
-            text
-        };
-        // Without a mask to speak of, what is sent can be read.
         let mut out = Outbox::new(Masking::Zero, 1);
         joiner.open(&mut out);
         assert!(sent(&mut out).contains("Ping"));
         owner.open(&mut out);
         assert!(sent(&mut out).contains(&key(7, 0)));
-        owner.on_message(
-            br#"{"message_id":"1","type":"RoomCreated","payload":{"room_id":"ab12"}}"#,
-            &mut out,
-            &mut ear,
-        );
-        joiner.on_message(br#"{"message_id":"1","type":"Ping","payload":{}}"#, &mut out, &mut ear);
+        owner.on_message(&answer("RoomCreated", "ab12"), &mut out, &mut ear);
+        joiner.on_message(&answer("Ping", ""), &mut out, &mut ear);
         let join = sent(&mut out);
         assert!(join.contains("JoinRoom") && join.contains(r#""room_id":"ab12""#), "{join}");
-        joiner.on_message(
-            br#"{"message_id":"1","type":"RoomJoined","payload":{"room_id":"ab12"}}"#,
-            &mut out,
-            &mut ear,
-        );
+        joiner.on_message(&answer("RoomJoined", "ab12"), &mut out, &mut ear);
         assert_eq!(ear.heard, [Heard::Settled, Heard::Settled]);
+    }
+
+    #[test]
+    fn a_guest_of_two_rooms_is_ready_in_both_and_signals_by_lane() {
+        let rooms = Arc::new(Rooms::new(Layout::new(3, 2)));
+        let [mut left, mut right, mut guest] = [0, 1, 2].map(|number| Signaling::new(rooms.clone(), 7, number));
+        let mut ear = Ear::default();
+        let mut out = Outbox::new(Masking::Zero, 1);
+        left.on_message(&answer("RoomCreated", "left"), &mut out, &mut ear);
+        assert_eq!(std::mem::take(&mut ear.heard), [Heard::Settled]);
+        guest.open(&mut out);
+        assert!(sent(&mut out).contains(r#""room_id":"left""#));
+        guest.on_message(&answer("RoomJoined", "left"), &mut out, &mut ear);
+        assert!(ear.heard.is_empty(), "one room is not all");
+        assert!(sent(&mut out).contains("Ping"), "the other is not open yet");
+        right.on_message(&answer("RoomCreated", "right"), &mut out, &mut ear);
+        guest.on_message(&answer("Ping", ""), &mut out, &mut ear);
+        let join = sent(&mut out);
+        assert!(join.contains("JoinRoom") && join.contains(r#""room_id":"right""#), "{join}");
+        ear.heard.clear();
+        guest.on_message(&answer("RoomJoined", "right"), &mut out, &mut ear);
+        assert_eq!(ear.heard, [Heard::Settled]);
+
+        let payload = Payload::new(Payload::MIN).stamped(Stamp::default()).to_vec();
+        for (session, lane, room, kind, peer) in
+            [(&guest, 1, "left", "Answer", 0), (&guest, 3, "right", "Answer", 1), (&right, 2, "right", "Offer", 2)]
+        {
+            session.signal(&payload, lane, &mut out);
+            let text = sent(&mut out);
+            let destination = format!(r#""destination_id":"{}""#, key(7, peer));
+            assert!(text.contains(&format!(r#""room_id":"{room}""#)) && text.contains(kind), "{text}");
+            assert!(text.contains(&destination), "{text}");
+        }
     }
 }
