@@ -2,6 +2,7 @@
 //! that lose their connections and take their places again, and a server that is killed at any step.
 //! What is simulated and what is checked stands in `docs/simulation.md`.
 
+mod aliases;
 mod answers;
 mod ask;
 mod bounds;
@@ -18,6 +19,8 @@ mod mutation;
 mod notices;
 mod order;
 mod plan;
+mod proofs;
+mod prover;
 #[path = "../common/seeds.rs"]
 mod seeds;
 mod server;

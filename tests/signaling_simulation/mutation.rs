@@ -52,6 +52,16 @@ pub enum Mutation {
     AnyOwner,
     /// A wrong password is as good as the right one.
     AnyPassword,
+    /// A wrong signature is as good as the right one.
+    AnyProof,
+    /// A record is stored without what was proved.
+    LoseProof,
+    /// The server begins without what was proved before.
+    ForgetProofs,
+    /// Where a proof is required it is not.
+    NotRequired,
+    /// A key is told in place of its alias.
+    RealKey,
 }
 
 impl Mutation {
@@ -80,6 +90,11 @@ impl Mutation {
         Mutation::AnyToken,
         Mutation::AnyOwner,
         Mutation::AnyPassword,
+        Mutation::AnyProof,
+        Mutation::LoseProof,
+        Mutation::ForgetProofs,
+        Mutation::NotRequired,
+        Mutation::RealKey,
     ];
 }
 
@@ -130,6 +145,10 @@ impl Bent {
             Write::Put { table: Table::Rooms, value, .. } => value,
             _ => return Some(write),
         };
+        if self.kind == Mutation::LoseProof {
+            forget_proofs(value);
+            return Some(write);
+        }
         let mut record: serde_json::Value = serde_json::from_slice(value).expect("a room's record is JSON");
         let members = record["members"].as_array_mut().expect("a list");
         match self.kind {
@@ -144,6 +163,15 @@ impl Bent {
         *value = record.to_string().into();
         Some(write)
     }
+}
+
+/// A room's record as if nobody had proved anything.
+pub fn forget_proofs(value: &mut Bytes) {
+    let mut record: serde_json::Value = serde_json::from_slice(value).expect("a room's record is JSON");
+    for member in record["members"].as_array_mut().expect("a list") {
+        member["proved"] = false.into();
+    }
+    *value = record.to_string().into();
 }
 
 fn rooms_of(group: &[Write]) -> impl Iterator<Item = Stored> {
