@@ -62,6 +62,8 @@ pub enum Mutation {
     NotRequired,
     /// A key is told in place of its alias.
     RealKey,
+    /// An alias of another room is told.
+    StrangeAlias,
 }
 
 impl Mutation {
@@ -95,6 +97,7 @@ impl Mutation {
         Mutation::ForgetProofs,
         Mutation::NotRequired,
         Mutation::RealKey,
+        Mutation::StrangeAlias,
     ];
 }
 

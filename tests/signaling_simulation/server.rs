@@ -373,19 +373,21 @@ impl World {
         if is_signal && self.saboteur.strikes(Mutation::ForgeSender, 20) {
             got.payload["public_key"] = crate::keys::key(99).into();
         }
-        if self.has_aliases() && self.saboteur.strikes(Mutation::RealKey, 20) {
-            self.unmask(&mut got);
+        if self.saboteur.strikes(Mutation::RealKey, 20) {
+            self.unmask(&mut got, crate::keys::key);
+        }
+        if self.saboteur.strikes(Mutation::StrangeAlias, 20) {
+            self.unmask(&mut got, |number| crate::keys::alias("0123456789abcdef", number));
         }
         let first = self.server.conns.keys().next().copied();
         let to = if self.saboteur.strikes(Mutation::MisdirectNotice, 5) { first.unwrap_or(conn) } else { conn };
         self.told(to, got, false);
     }
 
-    /// The key itself, in place of what stands for it.
-    fn unmask(&self, got: &mut Got) {
-        let whose = self.aliases.get(got.text("public_key")).map(|(_, number)| *number);
-        if let Some(number) = whose {
-            got.payload["public_key"] = crate::keys::key(number).into();
+    /// Something else in place of what stands for a key.
+    fn unmask(&self, got: &mut Got, other: impl Fn(u8) -> String) {
+        if let Some((_, number)) = self.aliases.get(got.text("public_key")) {
+            got.payload["public_key"] = other(*number).into();
         }
     }
 
