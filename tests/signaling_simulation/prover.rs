@@ -17,8 +17,25 @@ impl World {
         }
     }
 
+    /// Some prove their key before they take up where they were.
+    pub fn proves_first(&mut self, conn: ConnId) -> bool {
+        let is_prover = self.clients[self.server.conns[&conn].client].is_prover;
+        is_prover && self.policy() != Proof::Off && self.dice.chance(30)
+    }
+
+    /// Who has proved its key takes up where it was.
+    fn take_up(&mut self, conn: ConnId, turn: &mut Turn) {
+        let of = &self.server.conns[&conn];
+        let token = self.clients[of.client].token.filter(|token| self.tokens[*token].conn != conn);
+        if let Some(token) = token.filter(|_| of.is_proved && of.views.is_empty()) {
+            self.clients[of.client].token = None;
+            self.put_resume(conn, token, turn);
+        }
+    }
+
     /// Who is to prove its key goes on with that, mostly; and some do what they need not.
     pub fn maybe_prove(&mut self, conn: ConnId, turn: &mut Turn) {
+        self.take_up(conn, turn);
         let of = &self.server.conns[&conn];
         let owes = self.clients[of.client].is_prover && !of.is_proved && self.policy() != Proof::Off;
         let percent = if owes { 40 } else { 3 };
