@@ -1,10 +1,15 @@
 //! Defects that are planted on purpose, between the parts, to show that the checks find them.
 
 use bytes::Bytes;
+use hydrogen::base::ConnId;
 use hydrogen::engine::store::{Backend, Damage, Page, Read, Seq, Size, StoreError, Table, Trimmed, Write};
 use hydrogen::sys::store::memory::MemoryBackend;
 
 use crate::dice::Dice;
+use crate::keys;
+use crate::signals::is_signal;
+use crate::wire::Got;
+use crate::world::World;
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +119,42 @@ impl Saboteur {
 
     pub fn strikes(&mut self, kind: Mutation, percent: usize) -> bool {
         self.kind == kind && self.dice.chance(percent)
+    }
+}
+
+impl World {
+    /// A message that answers nothing, with the planted defects.
+    pub fn sabotaged(&mut self, conn: ConnId, mut got: Got) {
+        let is_signal = is_signal(&got.kind);
+        let (lose, repeat) = match is_signal {
+            true => (Mutation::LoseSignal, Mutation::RepeatSignal),
+            false => (Mutation::LoseNotice, Mutation::RepeatNotice),
+        };
+        if self.saboteur.strikes(lose, 5) {
+            return;
+        }
+        if self.saboteur.strikes(repeat, 5) {
+            self.told(conn, got.clone(), false);
+        }
+        if is_signal && self.saboteur.strikes(Mutation::ForgeSender, 20) {
+            got.payload["public_key"] = keys::key(99).into();
+        }
+        if self.saboteur.strikes(Mutation::RealKey, 20) {
+            self.unmask(&mut got, keys::key);
+        }
+        if self.saboteur.strikes(Mutation::StrangeAlias, 20) {
+            self.unmask(&mut got, |number| keys::alias("0123456789abcdef", number));
+        }
+        let first = self.server.conns.keys().next().copied();
+        let to = if self.saboteur.strikes(Mutation::MisdirectNotice, 5) { first.unwrap_or(conn) } else { conn };
+        self.told(to, got, false);
+    }
+
+    /// Something else in place of what stands for a key.
+    fn unmask(&self, got: &mut Got, other: impl Fn(u8) -> String) {
+        if let Some((_, number)) = self.aliases.get(got.text("public_key")) {
+            got.payload["public_key"] = other(*number).into();
+        }
     }
 }
 

@@ -357,40 +357,6 @@ impl World {
         }
     }
 
-    /// A message that answers nothing, with the planted defects.
-    fn sabotaged(&mut self, conn: ConnId, mut got: Got) {
-        let is_signal = crate::signals::is_signal(&got.kind);
-        let (lose, repeat) = match is_signal {
-            true => (Mutation::LoseSignal, Mutation::RepeatSignal),
-            false => (Mutation::LoseNotice, Mutation::RepeatNotice),
-        };
-        if self.saboteur.strikes(lose, 5) {
-            return;
-        }
-        if self.saboteur.strikes(repeat, 5) {
-            self.told(conn, got.clone(), false);
-        }
-        if is_signal && self.saboteur.strikes(Mutation::ForgeSender, 20) {
-            got.payload["public_key"] = crate::keys::key(99).into();
-        }
-        if self.saboteur.strikes(Mutation::RealKey, 20) {
-            self.unmask(&mut got, crate::keys::key);
-        }
-        if self.saboteur.strikes(Mutation::StrangeAlias, 20) {
-            self.unmask(&mut got, |number| crate::keys::alias("0123456789abcdef", number));
-        }
-        let first = self.server.conns.keys().next().copied();
-        let to = if self.saboteur.strikes(Mutation::MisdirectNotice, 5) { first.unwrap_or(conn) } else { conn };
-        self.told(to, got, false);
-    }
-
-    /// Something else in place of what stands for a key.
-    fn unmask(&self, got: &mut Got, other: impl Fn(u8) -> String) {
-        if let Some((_, number)) = self.aliases.get(got.text("public_key")) {
-            got.payload["public_key"] = other(*number).into();
-        }
-    }
-
     fn settled(&mut self, conn: ConnId, count: u32) {
         let conn = self.server.conns.get_mut(&conn).expect("messages are settled of those who are there");
         conn.settled += count;
