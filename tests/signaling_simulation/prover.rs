@@ -6,7 +6,7 @@ use hydrogen::dialect::signaling::Proof;
 use crate::ask::Ask;
 use crate::client::Turn;
 use crate::proofs::Shown;
-use crate::world::World;
+use crate::world::{Token, World};
 
 impl World {
     /// Who connects asks for what it is to sign.
@@ -23,12 +23,20 @@ impl World {
         is_prover && self.policy() != Proof::Off && self.dice.chance(30)
     }
 
-    /// Who has proved its key takes up where it was.
+    /// Who has proved its key takes up where it was, or where another with the key was that had not.
     fn take_up(&mut self, conn: ConnId, turn: &mut Turn) {
         let of = &self.server.conns[&conn];
-        let token = self.clients[of.client].token.filter(|token| self.tokens[*token].conn != conn);
-        if let Some(token) = token.filter(|_| of.is_proved && of.views.is_empty()) {
-            self.clients[of.client].token = None;
+        if !of.is_proved || !of.views.is_empty() || !self.dice.chance(60) {
+            return;
+        }
+        let client = of.client;
+        let own = self.clients[client].token.filter(|token| self.tokens[*token].conn != conn);
+        let is_others = |token: &Token| {
+            let other = &self.server.conns[&token.conn];
+            token.conn != conn && !token.is_used && other.pinned == of.pinned && !other.is_proved
+        };
+        if let Some(token) = own.or_else(|| self.tokens.iter().position(is_others)) {
+            self.clients[client].token = None;
             self.put_resume(conn, token, turn);
         }
     }
