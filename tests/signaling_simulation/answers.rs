@@ -78,7 +78,7 @@ impl World {
                 }
                 self.pin(conn, *key);
                 assert!(!self.conn(conn).is_in(&room), "{conn} was in {room} before it was made");
-                self.came_in(conn, &room);
+                self.came_in(conn, &room, sent);
                 self.take_token(conn, *grace, got);
             }
             Ask::Join { room: asked, key, is_right, grace, .. } => {
@@ -144,7 +144,7 @@ impl World {
             }
             Ask::Challenge => self.challenged(conn, got, true),
             Ask::Prove(shown) => self.proved(conn, shown, sent, got),
-            Ask::Resume { token, text } => self.resumed(conn, *token, text, got),
+            Ask::Resume { token, text } => self.resumed(conn, *token, text, sent, got),
             Ask::Relay(_) | Ask::Unknown | Ask::Malformed(_) => unreachable!("they are answered with errors"),
         }
     }
@@ -169,7 +169,7 @@ impl World {
         let is_so = self.journal.ever(&room, sent, |it| it.and_then(|it| it.member(key)).is_some_and(is_so));
         assert!(is_so, "member {key} is told that it is in {room} ({address:?}), and is not");
         self.pin(conn, key);
-        self.came_in(conn, &room);
+        self.came_in(conn, &room, sent);
         self.active(&room, n);
     }
 
@@ -277,7 +277,7 @@ impl World {
     }
 
     /// A lost connection's place is taken.
-    fn resumed(&mut self, conn: ConnId, number: usize, text: &str, got: &Got) {
+    fn resumed(&mut self, conn: ConnId, number: usize, text: &str, sent: u64, got: &Got) {
         let token = &mut self.tokens[number];
         assert!(token.text == text, "a wrong token is good enough");
         assert!(!token.is_used, "a token is good twice");
@@ -305,7 +305,7 @@ impl World {
         assert!(of.views.is_empty(), "{conn} is in rooms before it is back");
         for room in &rooms {
             assert!(!of.is_in(room), "{room} is there twice");
-            of.views.insert(room.clone(), View { is_vague: true, ..View::new(step) });
+            of.views.insert(room.clone(), View { is_vague: true, ..View::new(step, sent) });
         }
         for (room, view) in old {
             if !rooms.contains(&room) {

@@ -55,6 +55,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (173772, "a refusal within one step was called wrong, as in 170207"),
     (198214, "who asked who is there, went, and took another place within one step: the model"),
     (188515, "who made a room and was lost within one step was not seen to have been there: the model"),
+    (167663, "who was put out before it heard that it was in seemed to be put out for nothing: the model"),
 ];
 
 impl Simulated for World {

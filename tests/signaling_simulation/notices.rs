@@ -163,7 +163,7 @@ impl World {
     }
 
     /// A connection comes into a room, or says once more that it is in.
-    pub fn came_in(&mut self, conn: ConnId, room: &str) {
+    pub fn came_in(&mut self, conn: ConnId, room: &str, asked: u64) {
         let step = self.step;
         if self.plan.settings.clients_max <= 3 {
             // In one step several may come and go.
@@ -171,7 +171,7 @@ impl World {
         }
         let views = &mut self.conn(conn).views;
         let is_new = !views.contains_key(room);
-        views.entry(room.into()).or_insert_with(|| View::new(step)).list(is_new);
+        views.entry(room.into()).or_insert_with(|| View::new(step, asked)).list(is_new);
         let key = self.conn(conn).pinned.expect("who comes in has a key");
         self.members.entry((room.into(), key)).or_insert(step);
         if let Some(peer) = self.peers.get(&conn).filter(|_| is_new) {

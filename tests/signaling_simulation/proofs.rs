@@ -306,7 +306,7 @@ impl World {
     pub fn check_put_out(&self, conn: ConnId, room: &str) {
         let of = &self.server.conns[&conn];
         let Some(key) = of.pinned else { return };
-        let since = of.views.get(room).map_or(0, |view| view.since);
+        let since = of.views.get(room).map_or(0, |view| view.asked);
         let has_left = self.journal.ever(room, since, |it| it.is_none_or(|it| it.member(key).is_none()));
         let is_unproved = !of.is_proved && self.policy() != Proof::Off && self.proofs.ever(Some(room), key, since);
         assert!(has_left || is_unproved, "{conn} with key {key} is put out of {room}, and nobody wanted it");
