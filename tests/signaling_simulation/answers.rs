@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hydrogen::base::ConnId;
 use serde_json::Value;
 
-use crate::ask::{Ask, PASSWORD, Target};
+use crate::ask::{Ask, PASSWORD};
 use crate::keys::number_of;
 use crate::view::{Seen, View};
 use crate::wire::{Era, Got};
@@ -46,6 +46,7 @@ impl World {
     fn granted(&mut self, conn: ConnId, n: usize, ask: &Ask, era: Era, got: &Got) {
         let sent = self.requests[n].sent;
         let room = got.room().to_owned();
+        self.check_may(conn, ask, sent, &room);
         let expected = match ask {
             Ask::Create { .. } => era.pick("RoomCreated", "NetworkCreated"),
             Ask::Join { .. } => era.pick("RoomJoined", "NetworkJoined"),
@@ -60,6 +61,8 @@ impl World {
             Ask::Info { .. } => "UpdateClientInfoResponse",
             Ask::Ping { .. } => "Ping",
             Ask::IceServers => "IceServers",
+            Ask::Challenge => "Challenge",
+            Ask::Prove(_) => "Proved",
             Ask::Resume { .. } => "Resumed",
             Ask::Relay(_) | Ask::Unknown | Ask::Malformed(_) => "Error",
         };
@@ -75,7 +78,7 @@ impl World {
                 }
                 self.pin(conn, *key);
                 assert!(!self.conn(conn).is_in(&room), "{conn} was in {room} before it was made");
-                self.came_in(conn, &room);
+                self.came_in(conn, &room, sent);
                 self.take_token(conn, *grace, got);
             }
             Ask::Join { room: asked, key, is_right, grace, .. } => {
@@ -103,10 +106,8 @@ impl World {
             Ask::Kick { room: asked, target } => {
                 assert!(room == *asked && got.text("target_id") == target.text(), "another kick: {got:?}");
                 self.check_owner(conn, &room, sent);
-                let key = match target {
-                    Target::Key(key) => *key,
-                    Target::Peer(peer) => self.keys[peer],
-                };
+                let key = self.meant(*target, &room, self.server.conns[&conn].pinned);
+                let key = key.unwrap_or_else(|| panic!("{target:?} is nobody in {room}, and is said to be kicked"));
                 let is_out = self.journal.ever(&room, sent, |it| it.is_none_or(|it| it.member(key).is_none()));
                 assert!(is_out, "member {key} of {room} is said to be kicked, and is not");
             }
@@ -124,7 +125,7 @@ impl World {
             }
             Ask::Rooms { key } => {
                 self.pin(conn, *key);
-                self.listed(*key, sent, got);
+                self.listed(conn, *key, sent, got);
             }
             Ask::Info { key, name } => {
                 assert!(number_of(got.text("public_key")) == *key && got.text("client_name") == name, "{got:?}");
@@ -141,7 +142,9 @@ impl World {
             Ask::IceServers => {
                 assert!(got.payload["ice_servers"].is_array() && !self.conn(conn).views.is_empty(), "{got:?}");
             }
-            Ask::Resume { token, text } => self.resumed(conn, *token, text, got),
+            Ask::Challenge => self.challenged(conn, got, true),
+            Ask::Prove(shown) => self.proved(conn, shown, sent, got),
+            Ask::Resume { token, text } => self.resumed(conn, *token, text, sent, got),
             Ask::Relay(_) | Ask::Unknown | Ask::Malformed(_) => unreachable!("they are answered with errors"),
         }
     }
@@ -166,7 +169,7 @@ impl World {
         let is_so = self.journal.ever(&room, sent, |it| it.and_then(|it| it.member(key)).is_some_and(is_so));
         assert!(is_so, "member {key} is told that it is in {room} ({address:?}), and is not");
         self.pin(conn, key);
-        self.came_in(conn, &room);
+        self.came_in(conn, &room, sent);
         self.active(&room, n);
     }
 
@@ -176,7 +179,7 @@ impl World {
         for row in got.payload["peers"].as_array().expect("a list") {
             let id = row["connection_id"].as_str().expect("an id");
             let peer = u64::from_str_radix(id, 16).expect("a peer's id");
-            let key = number_of(row["public_key"].as_str().expect("a key"));
+            let key = self.person(conn, room, row["public_key"].as_str().expect("a key"));
             let before = told.insert(peer, Seen { key, is_away: row["state"] == "away" });
             assert!(before.is_none(), "peer {peer:x} is there twice");
         }
@@ -202,7 +205,7 @@ impl World {
     }
 
     /// A member's rooms: those in which it was all the time are there, and none in which it never was.
-    fn listed(&self, key: u8, sent: u64, got: &Got) {
+    fn listed(&mut self, conn: ConnId, key: u8, sent: u64, got: &Got) {
         let rows = got.payload.get("rooms").or(got.payload.get("networks")).and_then(Value::as_array).expect("a list");
         let id = |row: &Value| row["room_id"].as_str().or(row["network_id"].as_str()).expect("an id").to_owned();
         let rooms: Vec<String> = rows.iter().map(id).collect();
@@ -212,10 +215,25 @@ impl World {
             let went = self.gone.get(&(room.as_str().into(), key)).is_some_and(|at| *at < sent);
             let since = if went { sent } else { 0 };
             assert!(self.journal.ever(room, since, is_member), "member {key} is listed in {room}");
+            self.check_listed(conn, room, key, sent);
         }
         for room in self.rooms_of(key, sent) {
-            assert!(rooms.iter().any(|listed| **listed == *room), "member {key} is not listed in {room}");
+            let is_listed = rooms.iter().any(|listed| **listed == *room);
+            assert!(is_listed || self.may_be_hidden(conn, room, key, sent), "member {key} is not listed in {room}");
         }
+        for (row, room) in rows.iter().zip(&rooms) {
+            self.check_people(key, room, row);
+        }
+    }
+
+    /// The people in a row of a member's list are members, and it is among them.
+    pub fn check_people(&mut self, own: u8, room: &str, row: &Value) {
+        let Some(computers) = row["computers"].as_array() else { return };
+        let text = |value: &Value| value.as_str().expect("a key").to_owned();
+        let owner = self.person_for(Some(own), room, &text(&row["admin_public_key"]));
+        let people: Vec<u8> =
+            computers.iter().map(|computer| self.person_for(Some(own), room, &text(&computer["public_key"]))).collect();
+        assert!(people.contains(&owner) && people.contains(&own), "{own} is told of {people:?} in {room}");
     }
 
     /// The rooms in which a member was all the time, and knew it.
@@ -259,7 +277,7 @@ impl World {
     }
 
     /// A lost connection's place is taken.
-    fn resumed(&mut self, conn: ConnId, number: usize, text: &str, got: &Got) {
+    fn resumed(&mut self, conn: ConnId, number: usize, text: &str, sent: u64, got: &Got) {
         let token = &mut self.tokens[number];
         assert!(token.text == text, "a wrong token is good enough");
         assert!(!token.is_used, "a token is good twice");
@@ -267,6 +285,7 @@ impl World {
         let (before, step) = (token.conn, self.step);
         let pinned = self.server.conns[&before].pinned.expect("who has a place has a key");
         self.pin(conn, pinned);
+        self.takes_proof(conn, before, pinned);
         let missed = got.payload["missed"].as_u64().expect("a number");
         let rows = got.payload.get("rooms").or(got.payload.get("networks")).and_then(Value::as_array).expect("a list");
         let rooms: Vec<String> = rows
@@ -286,7 +305,7 @@ impl World {
         assert!(of.views.is_empty(), "{conn} is in rooms before it is back");
         for room in &rooms {
             assert!(!of.is_in(room), "{room} is there twice");
-            of.views.insert(room.clone(), View { is_vague: true, ..View::new(step) });
+            of.views.insert(room.clone(), View { is_vague: true, ..View::new(step, sent) });
         }
         for (room, view) in old {
             if !rooms.contains(&room) {

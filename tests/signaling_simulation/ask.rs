@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use hydrogen::base::{ConnId, Mono};
 
-use crate::keys::key;
+use crate::keys::{alias, key, sign};
+use crate::proofs::Shown;
 use crate::wire::Era;
 
 /// Whom a client means.
@@ -12,6 +13,8 @@ use crate::wire::Era;
 pub enum Target {
     Peer(u64),
     Key(u8),
+    /// What stands for a key in a room, under aliases.
+    Alias(u64, u8),
 }
 
 impl Target {
@@ -19,6 +22,7 @@ impl Target {
         match self {
             Target::Peer(peer) => format!("{peer:016x}"),
             Target::Key(number) => key(number),
+            Target::Alias(room, number) => alias(&format!("{room:016x}"), number),
         }
     }
 }
@@ -85,6 +89,8 @@ pub enum Ask {
         stamp: u64,
     },
     IceServers,
+    Challenge,
+    Prove(Shown),
     /// A token by its number, spoilt or not.
     Resume {
         token: usize,
@@ -104,6 +110,8 @@ pub struct Req {
     pub sent_at: Mono,
     /// When it was answered.
     pub answered: Option<u64>,
+    /// It was given up, and may yet have its way.
+    pub is_given_up: bool,
 }
 
 /// The password of every room.
@@ -154,11 +162,24 @@ impl Ask {
             Ask::Info { key: who, name } => ("UpdateClientInfo", json!({"public_key": key(*who), "client_name": name})),
             Ask::Ping { stamp } => ("Ping", json!({"timestamp": stamp})),
             Ask::IceServers => ("GetIceServers", json!({})),
+            Ask::Challenge => ("GetChallenge", json!({})),
+            Ask::Prove(shown) => ("Prove", json!({"public_key": key(shown.key), "signature": shown.signature()})),
             Ask::Resume { text, .. } => ("Resume", json!({"resume_token": text})),
             Ask::Unknown => ("DoRoom", json!({})),
             Ask::Malformed(kind) => (kind, json!({id: 7, "public_key": [], "target_id": 1, "resume_token": {}})),
             Ask::Signal(_) | Ask::Relay(_) => unreachable!("they are written elsewhere"),
         }
+    }
+}
+
+impl Shown {
+    fn signature(&self) -> String {
+        let mut signature = sign(self.signer, &self.nonce);
+        if self.is_spoilt {
+            let other = if signature.starts_with('A') { "B" } else { "A" };
+            signature.replace_range(..1, other);
+        }
+        signature
     }
 }
 

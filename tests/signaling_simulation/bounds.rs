@@ -45,6 +45,10 @@ impl World {
             }
         }
         self.compare_presence(worker, &look);
+        if self.plan.has_proofs {
+            self.proofs.follow(&self.server.workers[worker].look, &look, self.step);
+            self.check_proved_places(&look);
+        }
         self.server.workers[worker].look = look;
     }
 

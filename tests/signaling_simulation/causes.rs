@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::ask::{Ask, Req, Target};
+use crate::ask::{Ask, Req};
 use crate::journal::{Record, Version};
 use crate::trace::say;
 use crate::world::World;
@@ -44,7 +44,9 @@ impl World {
 
     fn is_asked(&self, is_it: impl Fn(&World, &Req) -> bool) -> bool {
         // A new name that was given up may still come into some rooms; each is given once.
-        let may_act = |request: &&Req| request.answered.is_none() || matches!(request.ask, Ask::Info { .. });
+        let may_act = |request: &&Req| {
+            request.answered.is_none() || matches!(request.ask, Ask::Info { .. }) || request.is_given_up
+        };
         self.requests.iter().filter(may_act).any(|request| is_it(self, request))
     }
 
@@ -57,20 +59,31 @@ impl World {
     }
 
     fn is_first_owner(&self, request: &Req, room: &str, old: &Record) -> bool {
-        self.server.conns[&request.conn].pinned == Some(old.owner) && self.may_come_first(request, room, old.owner)
+        self.server.conns[&request.conn].pinned == Some(old.owner) && self.has_say(request, room, old, old.owner)
+    }
+
+    /// Whether what cannot be undone is a request's to do, in the name of a member.
+    fn has_say(&self, request: &Req, room: &str, old: &Record, key: u8) -> bool {
+        self.is_proved_enough(request, old, key) && self.may_come_first(request, room, key)
     }
 
     fn makes(&self, request: &Req, new: &Record) -> bool {
         let Ask::Create { key, name, is_right, .. } = &request.ask else { return false };
         let is_alone = matches!(&new.members[..], [owner] if owner.key == *key && owner.address == 1);
-        *is_right && *key == new.owner && *name == new.name && is_alone && self.acts_as(request, Some(*key)).is_some()
+        let is_proved = new.members.iter().any(|owner| owner.is_proved);
+        *is_right
+            && *key == new.owner
+            && *name == new.name
+            && is_alone
+            && self.acts_as(request, Some(*key)).is_some()
+            && self.makes_member(request, *key, is_proved)
     }
 
     fn deletes(&self, request: &Req, room: &str, old: &Record) -> bool {
         let Ask::Leave { room: asked, key } = &request.ask else { return false };
         asked.as_ref().is_none_or(|asked| asked == room)
             && self.acts_as(request, *key) == Some(old.owner)
-            && self.may_come_first(request, room, old.owner)
+            && self.has_say(request, room, old, old.owner)
     }
 
     /// A room in which nothing has happened for so long may go.
@@ -85,48 +98,59 @@ impl World {
         let is_same_room = (&old.password, old.owner, old.created) == (&new.password, new.owner, new.created);
         let added: Vec<_> = new.members.iter().filter(|member| old.member(member.key).is_none()).collect();
         let gone: Vec<_> = old.members.iter().filter(|member| new.member(member.key).is_none()).collect();
-        let mut renamed = Vec::new();
+        let (mut renamed, mut proved) = (Vec::new(), Vec::new());
         for member in &new.members {
             let Some(before) = old.member(member.key) else { continue };
             assert!(before.address == member.address, "the address of member {} changes in {room}", member.key);
             if before.name != member.name {
                 renamed.push(member);
             }
+            if before.is_proved != member.is_proved {
+                assert!(member.is_proved, "member {} has proved its key in {room} no more", member.key);
+                proved.push(member);
+            }
         }
         let has_name = old.name != new.name;
         let lowest = (1..=254).find(|address| old.members.iter().all(|member| member.address != *address));
         is_same_room
-            && match (&added[..], &gone[..], &renamed[..], has_name) {
-                ([one], [], [], false) => {
+            && match (&added[..], &gone[..], &renamed[..], &proved[..], has_name) {
+                ([one], [], [], [], false) => {
                     Some(one.address) == lowest
                         && self.is_asked(|world, request| {
                             let Ask::Join { room: asked, key, is_right, .. } = &request.ask else { return false };
                             let may = *is_right && world.acts_as(request, Some(*key)).is_some();
-                            asked == room && *key == one.key && may
+                            let is_so = world.makes_member(request, *key, one.is_proved);
+                            asked == room && *key == one.key && may && is_so
                         })
                 }
-                ([], [one], [], false) => self.is_asked(|world, request| match &request.ask {
+                ([], [one], [], [], false) => self.is_asked(|world, request| match &request.ask {
                     Ask::Leave { room: asked, key } => {
                         asked.as_ref().is_none_or(|asked| asked == room)
                             && world.acts_as(request, *key) == Some(one.key)
-                            && world.may_come_first(request, room, one.key)
+                            && world.has_say(request, room, old, one.key)
                     }
                     Ask::Kick { room: asked, target } => {
-                        let key = match target {
-                            Target::Key(key) => Some(*key),
-                            Target::Peer(peer) => world.keys.get(peer).copied(),
-                        };
+                        let key = world.meant(*target, room, Some(old.owner));
                         let is_owner = world.is_first_owner(request, room, old);
                         asked == room && key == Some(one.key) && is_owner
                     }
                     _ => false,
                 }),
-                ([], [], [one], false) => self.is_asked(|world, request| {
+                ([], [], [one], [], false) => self.is_asked(|world, request| {
                     let Ask::Info { key, name } = &request.ask else { return false };
-                    let may = world.acts_as(request, Some(*key)).is_some() && world.may_come_first(request, room, *key);
+                    let may = world.acts_as(request, Some(*key)).is_some() && world.has_say(request, room, old, *key);
                     may && *key == one.key && *name == one.name
                 }),
-                ([], [], [], true) => self.is_asked(|world, request| {
+                ([], [], [], [one], false) => self.is_asked(|world, request| match &request.ask {
+                    Ask::Join { room: asked, key, is_right, .. } => {
+                        *is_right && asked == room && *key == one.key && world.makes_member(request, *key, true)
+                    }
+                    Ask::Connect { room: asked, key, .. } => {
+                        asked == room && *key == one.key && world.makes_member(request, *key, true)
+                    }
+                    _ => world.proves(request, one.key),
+                }),
+                ([], [], [], [], true) => self.is_asked(|world, request| {
                     let Ask::Rename { room: asked, name } = &request.ask else { return false };
                     let is_owner = world.is_first_owner(request, room, old);
                     asked == room && *name == new.name && is_owner

@@ -1,12 +1,13 @@
 //! The clients: who they are, and what they say when it is their turn.
 
 use hydrogen::base::{ConnId, DialectId};
+use hydrogen::dialect::signaling::Proof;
 use hydrogen::engine::work::Item;
 use serde_json::{Value, json};
 
-use crate::ask::{Ask, PASSWORD, Req, Signal, Target};
+use crate::ask::{Ask, PASSWORD, Req, Signal};
 use crate::dice::Dice;
-use crate::keys::key;
+use crate::keys::{key, sign};
 use crate::life::Conn;
 use crate::mutation::Mutation;
 use crate::plan::Plan;
@@ -27,20 +28,24 @@ pub struct Client {
     pub token: Option<usize>,
     /// It says what it speaks when it connects; else its first message tells.
     pub says_so: bool,
+    /// It proves its key.
+    pub is_prover: bool,
 }
 
 impl Client {
     pub fn new(index: usize, plan: &Plan, dice: &mut Dice) -> Client {
         // In some worlds somebody has a text for a key, as older clients may.
-        let who = if dice.chance(5) { 100 } else { 1 + (index % plan.people) as u8 };
+        let who = if dice.chance(5) { 100 } else { plan.first + (index % plan.people) as u8 };
         let era = if dice.chance(50) { Era::Room } else { Era::Network };
-        Client { who, conn: None, era, encoding: dice.pick(&Encoding::ALL), token: None, says_so: true }
+        let encoding = dice.pick(&Encoding::ALL);
+        let is_prover = plan.has_proofs && dice.chance(plan.provers);
+        Client { who, conn: None, era, encoding, token: None, says_so: true, is_prover }
     }
 }
 
 /// Messages of one connection that go out together.
 #[derive(Default)]
-struct Turn {
+pub struct Turn {
     items: Vec<Item>,
     texts: String,
     bytes: Vec<u8>,
@@ -63,8 +68,12 @@ impl World {
         let says_so = self.dice.chance(80);
         let has_header = says_so && who < 100 && self.dice.chance(30);
         let is_deaf = !self.is_calm && self.dice.chance(self.plan.deaf);
-        let pushes = has_header.then_some(0);
-        self.server.conns.insert(conn, Conn { client: c, is_deaf, pushes, ..Conn::default() });
+        let header = has_header.then_some(who);
+        // Where a proof is required the lists come behind it.
+        let pushes = header.filter(|_| self.policy() != Proof::Required).map(|_| 0);
+        let step = self.step;
+        let of = Conn { client: c, is_deaf, pushes, has_pushes: true, header, began: step, ..Conn::default() };
+        self.server.conns.insert(conn, of);
         let client = &mut self.clients[c];
         (client.conn, client.says_so) = (Some(conn), says_so);
         say!(self, "client {c} (key {who}) connects as {conn}");
@@ -75,7 +84,10 @@ impl World {
             let ask = Ask::Ping { stamp: self.step };
             self.put(conn, ask, &mut turn);
         }
-        if let Some(token) = token.filter(|_| self.dice.chance(80)) {
+        self.prepare_proof(conn, &mut turn);
+        if token.is_some() && self.proves_first(conn) {
+            self.clients[c].token = token;
+        } else if let Some(token) = token.filter(|_| self.dice.chance(80)) {
             self.put_resume(conn, token, &mut turn);
         } else if self.dice.chance(40) {
             let (room, key, grace) = (self.some_room(), self.some_key(c), self.dice.chance(self.plan.grace));
@@ -88,6 +100,7 @@ impl World {
         let count = if self.dice.chance(15) { self.dice.between(2, 4) } else { 1 };
         let mut turn = Turn::default();
         for _ in 0..count {
+            self.maybe_prove(conn, &mut turn);
             self.say_one(conn, &mut turn);
         }
         self.hand_turn(conn, turn);
@@ -153,83 +166,6 @@ impl World {
         }
     }
 
-    /// An owner puts somebody out, or somebody else tries to.
-    fn some_kick(&mut self, conn: ConnId) -> Ask {
-        let of = &self.server.conns[&conn];
-        let is_owner = |room: &str| self.journal.now(room).is_some_and(|record| Some(record.owner) == of.pinned);
-        let own: Vec<(String, Target)> = of
-            .views
-            .iter()
-            .filter(|(room, _)| is_owner(room))
-            .flat_map(|(room, view)| view.peers.iter().map(|peer| (room.clone(), peer)).collect::<Vec<_>>())
-            .flat_map(|(room, (peer, seen))| [(room.clone(), Target::Peer(*peer)), (room, Target::Key(seen.key))])
-            .collect();
-        if own.is_empty() || self.dice.chance(20) {
-            return Ask::Kick { room: self.own_room(conn), target: self.some_target(conn) };
-        }
-        let (room, target) = own[self.dice.below(own.len())].clone();
-        Ask::Kick { room, target }
-    }
-
-    /// A key that a client states: mostly its own.
-    fn some_key(&mut self, c: usize) -> u8 {
-        if self.dice.chance(self.plan.strange) {
-            return if self.dice.chance(90) { 1 + self.dice.below(self.plan.people) as u8 } else { 101 };
-        }
-        self.clients[c].who
-    }
-
-    fn new_name(&mut self) -> String {
-        self.names += 1;
-        format!("name-{}", self.names)
-    }
-
-    /// A room that is, or was.
-    fn some_room(&mut self) -> String {
-        let count = self.journal.rooms.len();
-        if count == 0 || self.dice.chance(2) {
-            return self.dice.pick(&["0123456789abcdef", "nonsense", ""]).to_owned();
-        }
-        let there: Vec<String> = self.journal.there().map(|(id, _)| id.to_owned()).collect();
-        match there.is_empty() || self.dice.chance(10) {
-            true => {
-                let at = self.dice.below(count);
-                self.journal.rooms.keys().nth(at).expect("a room").to_string()
-            }
-            false => there[self.dice.below(there.len())].clone(),
-        }
-    }
-
-    /// A room in which the connection is, if it is in any.
-    fn own_room(&mut self, conn: ConnId) -> String {
-        let views = &self.server.conns[&conn].views;
-        let rooms: Vec<String> = views.keys().cloned().collect();
-        if rooms.is_empty() || self.dice.chance(10) {
-            return self.some_room();
-        }
-        rooms[self.dice.below(rooms.len())].clone()
-    }
-
-    /// A room, or none: then the current one is meant.
-    fn maybe_room(&mut self, conn: ConnId) -> Option<String> {
-        let room = self.own_room(conn);
-        (self.dice.chance(60) && !room.is_empty()).then_some(room)
-    }
-
-    /// A peer that the connection knows of, mostly.
-    fn some_target(&mut self, conn: ConnId) -> Target {
-        let views = self.server.conns[&conn].views.values();
-        let seen: Vec<u64> = views.flat_map(|view| view.peers.keys().copied()).collect();
-        if !seen.is_empty() && self.dice.chance(70) {
-            return Target::Peer(seen[self.dice.below(seen.len())]);
-        }
-        let known: Vec<u64> = self.keys.keys().copied().collect();
-        if !known.is_empty() && self.dice.chance(20) {
-            return Target::Peer(known[self.dice.below(known.len())]);
-        }
-        Target::Key(1 + self.dice.below(self.plan.people) as u8)
-    }
-
     fn words_of(&mut self, conn: ConnId) -> Era {
         let era = self.clients[self.server.conns[&conn].client].era;
         if self.dice.chance(10) { era.pick(Era::Network, Era::Room) } else { era }
@@ -269,7 +205,7 @@ impl World {
     }
 
     /// A token that was given, or one that is a little other.
-    fn put_resume(&mut self, conn: ConnId, token: usize, turn: &mut Turn) {
+    pub fn put_resume(&mut self, conn: ConnId, token: usize, turn: &mut Turn) {
         let mut text = self.tokens[token].text.clone();
         self.tokens[token].tries += 1;
         if self.dice.chance(10) {
@@ -294,15 +230,18 @@ impl World {
         self.hand_turn(conn, turn);
     }
 
-    fn put(&mut self, conn: ConnId, ask: Ask, turn: &mut Turn) {
+    pub fn put(&mut self, conn: ConnId, ask: Ask, turn: &mut Turn) {
         let era = self.words_of(conn);
         let mut words = ask.words(era);
-        self.bend(&ask, era, &mut words.1);
+        if let Ask::Prove(shown) = &ask {
+            self.shows(conn, shown);
+        }
+        self.bend(conn, &ask, era, &mut words.1);
         self.put_words(conn, ask, era, words, true, turn);
     }
 
     /// Planted defects: the server hears another thing than was said.
-    fn bend(&mut self, ask: &Ask, era: Era, payload: &mut Value) {
+    fn bend(&mut self, conn: ConnId, ask: &Ask, era: Era, payload: &mut Value) {
         match ask {
             Ask::Connect { room, .. } if self.saboteur.strikes(Mutation::AnyOwner, 30) => {
                 if let Some(owner) = self.journal.now(room).map(|record| record.owner) {
@@ -314,6 +253,11 @@ impl World {
             }
             Ask::Resume { token, .. } if self.saboteur.strikes(Mutation::AnyToken, 100) => {
                 payload["resume_token"] = json!(self.tokens[*token].text);
+            }
+            Ask::Prove(shown) if shown.key < 100 && self.saboteur.strikes(Mutation::AnyProof, 100) => {
+                if let Some(nonce) = &self.server.conns[&conn].nonce {
+                    payload["signature"] = sign(shown.key, nonce).into();
+                }
             }
             _ => {}
         }
@@ -328,12 +272,13 @@ impl World {
         has_id: bool,
         turn: &mut Turn,
     ) {
+        self.note_said(conn, &payload);
         let id = if has_id { format!("q{}", self.requests.len()) } else { String::new() };
         let is_serial = ask.is_serial();
         if has_id {
             let number = self.requests.len();
             let (sent, sent_at) = (self.step, self.now.mono);
-            self.requests.push(Req { conn, era, ask, sent, sent_at, answered: None });
+            self.requests.push(Req { conn, era, ask, sent, sent_at, answered: None, is_given_up: false });
             // Data that is relayed is answered only if it is refused.
             let is_answered = !matches!(self.requests[number].ask, Ask::Relay(_));
             let of = self.conn(conn);

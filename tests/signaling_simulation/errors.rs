@@ -1,10 +1,12 @@
 //! Refusals: each has its reason.
 
 use hydrogen::base::ConnId;
+use hydrogen::dialect::signaling::Proof;
 
 use std::collections::BTreeSet;
 
 use crate::ask::{Ask, Req, Target};
+use crate::proofs::Shown;
 use crate::trace::say;
 use crate::world::World;
 
@@ -24,6 +26,8 @@ impl World {
             Ask::Kick { room, .. } | Ask::Rename { room, .. } | Ask::Presence { room } => (Some(room), None),
             Ask::Disconnect { room } => (room.as_ref(), None),
             Ask::Create { key, .. } | Ask::Rooms { key } | Ask::Info { key, .. } => (None, Some(*key)),
+            Ask::Prove(shown) => (None, Some(shown.key)),
+            Ask::Challenge => (None, None),
             Ask::Signal(number) => (self.signals[*number].room.as_ref(), None),
             Ask::Relay(number) => (self.relays[*number].room.as_ref(), None),
             Ask::Ping { .. } | Ask::IceServers | Ask::Resume { .. } | Ask::Unknown | Ask::Malformed(_) => (None, None),
@@ -44,7 +48,7 @@ impl World {
             "Public key is in use by another connection" => {
                 let has_say =
                     matches!(ask, Ask::Leave { .. } | Ask::Kick { .. } | Ask::Rename { .. } | Ask::Info { .. });
-                has_say && self.has_twin(conn, room.map(String::as_str), key.or(of.pinned), sent)
+                has_say && !of.is_proved && self.has_twin(conn, room.map(String::as_str), key.or(of.pinned), sent)
             }
             "Password does not match required pattern" | "PIN does not match required pattern" => {
                 matches!(ask, Ask::Create { is_right: false, .. })
@@ -52,12 +56,28 @@ impl World {
             "Maximum room limit reached" | "Maximum network limit reached" => {
                 matches!(ask, Ask::Create { .. }) && self.plan.settings.rooms_max == 2
             }
-            "Invalid public key format" => matches!(ask, Ask::Create { key: 100.., .. }),
+            "Invalid public key format" => {
+                matches!(ask, Ask::Create { key: 100.., .. } | Ask::Prove(Shown { key: 100.., .. }))
+            }
+            "Proof of possession required" => self.is_proof_missing(conn, ask, sent),
+            "Proof of possession failed" => {
+                matches!(ask, Ask::Prove(shown) if !self.is_proof(conn, shown)) && self.policy() != Proof::Off
+            }
+            "Proof of possession is not enabled" => {
+                matches!(ask, Ask::Challenge | Ask::Prove(_)) && self.policy() == Proof::Off
+            }
+            "Error updating user in database" | "Error updating computer in database" => {
+                let is_proof = matches!(ask, Ask::Prove(shown) if self.is_proof(conn, shown));
+                is_proof && (self.last_failure >= sent || waited.as_secs() >= 2)
+            }
             "Error creating room in database" | "Error creating network in database" => {
                 matches!(ask, Ask::Create { .. }) && has_failed
             }
             "Error adding user to room" | "Error adding computer to network" => {
-                matches!(ask, Ask::Join { .. }) && self.last_failure >= sent
+                // Who has proved its key and connects has that written down.
+                let is_entry =
+                    matches!(ask, Ask::Join { .. }) || matches!(ask, Ask::Connect { .. }) && of.may_be_proved;
+                is_entry && self.last_failure >= sent
             }
             "Error removing user from room" | "Error removing computer from network" => {
                 matches!(ask, Ask::Leave { .. } | Ask::Kick { .. }) && self.last_failure >= sent
@@ -134,6 +154,7 @@ impl World {
             _ => String::new(),
         };
         assert!(is_true, "{ask:?} {what} of {conn} is refused: {text}");
+        self.requests[n].is_given_up = matches!(ask, Ask::Prove(_)) && text.starts_with("Error updating");
         if let (Ask::Join { room, .. }, "Incorrect password" | "Incorrect PIN") = (ask, text) {
             self.guessed(room.clone());
         }
@@ -160,9 +181,10 @@ impl World {
 
     fn is_target_missing(&self, conn: ConnId, ask: &Ask, sent: u64) -> bool {
         match ask {
-            Ask::Kick { room, target: Target::Key(key) } => {
+            Ask::Kick { room, target: target @ (Target::Key(_) | Target::Alias(..)) } => {
+                let Some(key) = self.meant(*target, room, self.server.conns[&conn].pinned) else { return true };
                 let is_none = |it: Option<&crate::journal::Record>| {
-                    it.is_none_or(|it| it.member(*key).is_none() || it.owner == *key)
+                    it.is_none_or(|it| it.member(key).is_none() || it.owner == key)
                 };
                 self.journal.ever(room, sent, is_none)
             }
@@ -228,9 +250,12 @@ impl World {
         all.filter(|(_, since)| **since < step).map(|((_, peer), _)| *peer).collect()
     }
 
-    /// Whether nobody else was in the room with the key, all the time and before the connection
+    /// Whether the key is proved, or nobody else was in the room with it, all the time and before the connection
     /// itself: what cannot be undone is for who came first.
     pub fn may_come_first(&self, request: &Req, room: &str, key: u8) -> bool {
+        if self.server.conns[&request.conn].may_be_proved {
+            return true;
+        }
         let own = self.own_peers(request.conn, u64::MAX);
         let since = |peer: u64| self.present.get(&(Box::from(room), peer)).copied();
         let went = |peer: &u64| self.went.get(&(Box::from(room), *peer)).is_some_and(|at| *at >= request.sent);

@@ -23,6 +23,7 @@ pub struct Member {
     pub key: u8,
     pub name: String,
     pub address: u8,
+    pub is_proved: bool,
 }
 
 #[derive(Deserialize)]
@@ -40,13 +41,19 @@ struct WrittenMember {
     key: String,
     name: String,
     address: u8,
+    #[serde(default)]
+    proved: bool,
 }
 
 impl Record {
     pub fn read(value: &Bytes) -> Record {
         let written: Written = serde_json::from_slice(value).expect("a room's record is JSON");
-        let member =
-            |member: WrittenMember| Member { key: number_of(&member.key), name: member.name, address: member.address };
+        let member = |member: WrittenMember| Member {
+            key: number_of(&member.key),
+            name: member.name,
+            address: member.address,
+            is_proved: member.proved,
+        };
         let record = Record {
             name: written.name,
             owner: number_of(&written.owner),
@@ -109,6 +116,13 @@ impl Journal {
     pub fn asked(&self, room: &str) -> Option<&Record> {
         let versions = self.rooms.get(room)?;
         versions.iter().rev().find(|version| !version.is_ghost).and_then(|version| version.record.as_ref())
+    }
+
+    /// What no power cut takes of a room.
+    pub fn lasting(&self, room: &str) -> Option<&Record> {
+        let versions = self.rooms.get(room)?;
+        let last = versions.iter().rev().find(|version| !version.is_ghost && version.is_durable);
+        last.and_then(|version| version.record.as_ref())
     }
 
     pub fn push(&mut self, room: &str, version: Version) {

@@ -1,6 +1,6 @@
 //! Connections, as the world sees them: how they begin and end, and what the server knows of that.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hydrogen::base::{ConnId, Mono, Reason};
 
@@ -47,6 +47,19 @@ pub struct Conn {
     pub last: Option<(&'static str, u64, String)>,
     /// What it is told because of its header: `UserRooms`, `ClientIPInfo`, `ComputerNetworks`.
     pub pushes: Option<u8>,
+    /// It must be told that; else nobody knows whether it is.
+    pub has_pushes: bool,
+    /// The key in its header.
+    pub header: Option<u8>,
+    /// The step in which it connected.
+    pub began: u64,
+    /// What it is to sign, once it was told.
+    pub nonce: Option<String>,
+    /// It was told that its key is proved; or it may be, since a lost one had shown it.
+    pub is_proved: bool,
+    pub may_be_proved: bool,
+    /// The keys that stood in what it said.
+    pub said: BTreeSet<u8>,
     pub farewells: u32,
     /// Lost connections' places that it asks for.
     pub resuming: u32,

@@ -2,10 +2,12 @@
 //! that lose their connections and take their places again, and a server that is killed at any step.
 //! What is simulated and what is checked stands in `docs/simulation.md`.
 
+mod aliases;
 mod answers;
 mod ask;
 mod bounds;
 mod causes;
+mod choices;
 mod client;
 #[path = "../delivery_simulation/dice.rs"]
 mod dice;
@@ -18,6 +20,8 @@ mod mutation;
 mod notices;
 mod order;
 mod plan;
+mod proofs;
+mod prover;
 #[path = "../common/seeds.rs"]
 mod seeds;
 mod server;
@@ -33,6 +37,10 @@ use mutation::Mutation;
 use seeds::Simulated;
 use world::World;
 
+/// How many of the first seeds that failed are older than proofs and aliases. They are of worlds
+/// without, so that they still are the runs that failed: `plan.rs` sees to that.
+const OLDER_THAN_PROOFS: usize = 12;
+
 /// Seeds that once failed. They run whatever the environment says.
 const REGRESSIONS: &[(u64, &str)] = &[
     (2, "a room that was refused reached the disk, and its owner made another"),
@@ -47,6 +55,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (173772, "a refusal within one step was called wrong, as in 170207"),
     (198214, "who asked who is there, went, and took another place within one step: the model"),
     (188515, "who made a room and was lost within one step was not seen to have been there: the model"),
+    (167663, "who was put out before it heard that it was in seemed to be put out for nothing: the model"),
 ];
 
 impl Simulated for World {
@@ -79,6 +88,14 @@ fn every_seed_keeps_the_rules() {
 #[test]
 fn seeds_that_once_failed_keep_the_rules() {
     seeds::seeds_keep_the_rules::<World>(REGRESSIONS);
+}
+
+#[test]
+fn seeds_that_failed_before_there_were_proofs_run_without() {
+    for (seed, was) in &REGRESSIONS[..OLDER_THAN_PROOFS] {
+        let world = World::new(*seed, Mutation::Nothing, false, false);
+        assert!(!world.plan.has_proofs, "{seed}, {was}, is another run");
+    }
 }
 
 #[test]

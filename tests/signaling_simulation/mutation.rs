@@ -1,10 +1,15 @@
 //! Defects that are planted on purpose, between the parts, to show that the checks find them.
 
 use bytes::Bytes;
+use hydrogen::base::ConnId;
 use hydrogen::engine::store::{Backend, Damage, Page, Read, Seq, Size, StoreError, Table, Trimmed, Write};
 use hydrogen::sys::store::memory::MemoryBackend;
 
 use crate::dice::Dice;
+use crate::keys;
+use crate::signals::is_signal;
+use crate::wire::Got;
+use crate::world::World;
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,18 @@ pub enum Mutation {
     AnyOwner,
     /// A wrong password is as good as the right one.
     AnyPassword,
+    /// A wrong signature is as good as the right one.
+    AnyProof,
+    /// A record is stored without what was proved.
+    LoseProof,
+    /// The server begins without what was proved before.
+    ForgetProofs,
+    /// Where a proof is required it is not.
+    NotRequired,
+    /// A key is told in place of its alias.
+    RealKey,
+    /// An alias of another room is told.
+    StrangeAlias,
 }
 
 impl Mutation {
@@ -80,6 +97,12 @@ impl Mutation {
         Mutation::AnyToken,
         Mutation::AnyOwner,
         Mutation::AnyPassword,
+        Mutation::AnyProof,
+        Mutation::LoseProof,
+        Mutation::ForgetProofs,
+        Mutation::NotRequired,
+        Mutation::RealKey,
+        Mutation::StrangeAlias,
     ];
 }
 
@@ -96,6 +119,42 @@ impl Saboteur {
 
     pub fn strikes(&mut self, kind: Mutation, percent: usize) -> bool {
         self.kind == kind && self.dice.chance(percent)
+    }
+}
+
+impl World {
+    /// A message that answers nothing, with the planted defects.
+    pub fn sabotaged(&mut self, conn: ConnId, mut got: Got) {
+        let is_signal = is_signal(&got.kind);
+        let (lose, repeat) = match is_signal {
+            true => (Mutation::LoseSignal, Mutation::RepeatSignal),
+            false => (Mutation::LoseNotice, Mutation::RepeatNotice),
+        };
+        if self.saboteur.strikes(lose, 5) {
+            return;
+        }
+        if self.saboteur.strikes(repeat, 5) {
+            self.told(conn, got.clone(), false);
+        }
+        if is_signal && self.saboteur.strikes(Mutation::ForgeSender, 20) {
+            got.payload["public_key"] = keys::key(99).into();
+        }
+        if self.saboteur.strikes(Mutation::RealKey, 20) {
+            self.unmask(&mut got, keys::key);
+        }
+        if self.saboteur.strikes(Mutation::StrangeAlias, 20) {
+            self.unmask(&mut got, |number| keys::alias("0123456789abcdef", number));
+        }
+        let first = self.server.conns.keys().next().copied();
+        let to = if self.saboteur.strikes(Mutation::MisdirectNotice, 5) { first.unwrap_or(conn) } else { conn };
+        self.told(to, got, false);
+    }
+
+    /// Something else in place of what stands for a key.
+    fn unmask(&self, got: &mut Got, other: impl Fn(u8) -> String) {
+        if let Some((_, number)) = self.aliases.get(got.text("public_key")) {
+            got.payload["public_key"] = other(*number).into();
+        }
     }
 }
 
@@ -130,6 +189,10 @@ impl Bent {
             Write::Put { table: Table::Rooms, value, .. } => value,
             _ => return Some(write),
         };
+        if self.kind == Mutation::LoseProof {
+            forget_proofs(value);
+            return Some(write);
+        }
         let mut record: serde_json::Value = serde_json::from_slice(value).expect("a room's record is JSON");
         let members = record["members"].as_array_mut().expect("a list");
         match self.kind {
@@ -144,6 +207,15 @@ impl Bent {
         *value = record.to_string().into();
         Some(write)
     }
+}
+
+/// A room's record as if nobody had proved anything.
+pub fn forget_proofs(value: &mut Bytes) {
+    let mut record: serde_json::Value = serde_json::from_slice(value).expect("a room's record is JSON");
+    for member in record["members"].as_array_mut().expect("a list") {
+        member["proved"] = false.into();
+    }
+    *value = record.to_string().into();
 }
 
 fn rooms_of(group: &[Write]) -> impl Iterator<Item = Stored> {

@@ -2,7 +2,6 @@
 
 use hydrogen::base::ConnId;
 
-use crate::keys::number_of;
 use crate::order::Event;
 use crate::signals::is_signal;
 use crate::view::View;
@@ -17,6 +16,7 @@ impl World {
         assert!(!of.is_known_gone, "{conn} is told something after its end");
         let is_known = got.encoding == Encoding::Base64 || of.encodings & got.encoding.bit() != 0;
         assert!(is_known, "{conn} is told in an encoding that it never used: {:?}", got.encoding);
+        self.check_hidden(conn, &got, is_answer);
         if is_answer {
             self.answered(conn, &got);
         } else if is_signal(&got.kind) {
@@ -35,6 +35,7 @@ impl World {
                 assert!(self.is_stopping, "told of an end that nobody ordered");
                 self.conn(conn).farewells += 1;
             }
+            "Challenge" => self.challenged(conn, got, false),
             "UserRooms" => self.pushed(conn, got, 0),
             "ClientIPInfo" => self.pushed(conn, got, 1),
             "ComputerNetworks" => self.pushed(conn, got, 2),
@@ -57,7 +58,7 @@ impl World {
         assert!(got.id.is_empty(), "a notification with an id: {got:?}");
         let (room, step) = (got.room().to_owned(), self.step);
         let own = self.peers.get(&conn).copied();
-        let key = got.payload["public_key"].as_str().map(number_of);
+        let key = got.payload["public_key"].as_str().map(|text| self.person(conn, &room, text));
         let peer = got.peer("connection_id");
         // In one step it may come into a room, go, and take the place of a peer that it heard of.
         let is_other = peer.is_none() || peer != own || self.conn(conn).resuming > 0;
@@ -71,6 +72,9 @@ impl World {
             (peer, got.kind.as_str())
         {
             self.out.insert((room.as_str().into(), peer), step);
+        }
+        if matches!(got.kind.as_str(), "RoomDisconnected" | "NetworkDisconnected") {
+            self.check_put_out(conn, &room);
         }
         let of = self.server.conns.get_mut(&conn).expect("who is told is there");
         of.was_kicked |= got.kind == "Kicked";
@@ -150,14 +154,16 @@ impl World {
         let rows = got.payload.get("rooms").or(got.payload.get("networks"));
         for row in rows.and_then(|rows| rows.as_array()).into_iter().flatten() {
             let room = row["room_id"].as_str().or(row["network_id"].as_str()).expect("a room's id");
-            let key = self.clients[self.server.conns[&conn].client].who;
+            let (key, began) = (self.clients[self.server.conns[&conn].client].who, self.server.conns[&conn].began);
             let is_so = self.journal.ever(room, 0, |it| it.is_some_and(|it| it.member(key).is_some()));
             assert!(is_so, "member {key} is told that it is in {room}");
+            self.check_listed(conn, room, key, began);
+            self.check_people(key, room, row);
         }
     }
 
     /// A connection comes into a room, or says once more that it is in.
-    pub fn came_in(&mut self, conn: ConnId, room: &str) {
+    pub fn came_in(&mut self, conn: ConnId, room: &str, asked: u64) {
         let step = self.step;
         if self.plan.settings.clients_max <= 3 {
             // In one step several may come and go.
@@ -165,7 +171,7 @@ impl World {
         }
         let views = &mut self.conn(conn).views;
         let is_new = !views.contains_key(room);
-        views.entry(room.into()).or_insert_with(|| View::new(step)).list(is_new);
+        views.entry(room.into()).or_insert_with(|| View::new(step, asked)).list(is_new);
         let key = self.conn(conn).pinned.expect("who comes in has a key");
         self.members.entry((room.into(), key)).or_insert(step);
         if let Some(peer) = self.peers.get(&conn).filter(|_| is_new) {

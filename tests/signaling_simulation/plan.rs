@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hydrogen::dialect::hydrogen::{DeliverySettings, HydrogenSettings, Retention, SessionEvent};
-use hydrogen::dialect::signaling::{Expiry, PasswordLimit, RateLimit, RelayLimit, SignalingSettings};
+use hydrogen::dialect::signaling::{Expiry, PasswordLimit, PeerKeys, Proof, RateLimit, RelayLimit, SignalingSettings};
 
 use crate::dice::Dice;
+use crate::keys::FIRST_OF_PAIRS;
 
 /// The shape of one run.
 pub struct Plan {
@@ -15,8 +16,15 @@ pub struct Plan {
     pub reactors: usize,
     pub workers: usize,
     pub clients: usize,
-    /// How many keys they share.
+    /// How many keys they share, and the first of them.
     pub people: usize,
+    pub first: u8,
+    /// Whether keys are proved here, or may be.
+    pub has_proofs: bool,
+    /// How many in a hundred clients prove theirs.
+    pub provers: usize,
+    /// How many in a hundred lives have another rule than the one before.
+    pub new_rules: usize,
     /// How many in a hundred steps move time far.
     pub jumps: usize,
     /// How many in a thousand steps end the server, one way or another.
@@ -38,10 +46,17 @@ pub struct Plan {
     pub hydrogen: Arc<HydrogenSettings>,
 }
 
+/// Chosen so that the seeds that failed before there were proofs run without.
+const PROOFS: u64 = 0x31d6 << 20;
+
+/// Mostly it is as it comes.
+const RULES: [Proof; 7] =
+    [Proof::Off, Proof::Optional, Proof::Optional, Proof::Optional, Proof::Optional, Proof::Required, Proof::Required];
+
 const S: fn(u64) -> Duration = Duration::from_secs;
 
 impl Plan {
-    pub fn of(dice: &mut Dice) -> Plan {
+    pub fn of(seed: u64, dice: &mut Dice) -> Plan {
         let after = if dice.chance(20) { Some(S(90)) } else { None };
         let is_strict = dice.chance(10);
         let settings = SignalingSettings {
@@ -60,12 +75,16 @@ impl Plan {
             },
             ..SignalingSettings::default()
         };
-        Plan {
+        let plan = Plan {
             steps: dice.between(200, 800) as u64,
             reactors: dice.between(1, 2),
             workers: dice.between(1, 4),
             clients: dice.between(2, 6),
             people: dice.between(2, 5),
+            first: 1,
+            has_proofs: false,
+            provers: 0,
+            new_rules: 0,
             jumps: dice.pick(&[1, 5, 15]),
             kills: dice.pick(&[0, 2, 6]),
             cuts: dice.chance(50),
@@ -77,6 +96,36 @@ impl Plan {
             wall_jumps: dice.chance(15),
             settings: Arc::new(settings),
             hydrogen: hydrogen(),
+        };
+        plan.with_proofs(Dice::new(seed ^ PROOFS))
+    }
+
+    /// In half of the worlds keys are proved, and in half of those aliases stand for them. Chance of
+    /// its own decides, so that the other half are what they were before there was any of it.
+    fn with_proofs(self, mut dice: Dice) -> Plan {
+        if !dice.chance(50) {
+            return self;
+        }
+        let settings = SignalingSettings {
+            proof: dice.pick(&RULES),
+            peer_keys: dice.pick(&[PeerKeys::Real, PeerKeys::Alias]),
+            ..(*self.settings).clone()
+        };
+        Plan {
+            first: FIRST_OF_PAIRS,
+            has_proofs: true,
+            provers: dice.pick(&[30, 60, 100]),
+            new_rules: dice.pick(&[0, 0, 50]),
+            settings: Arc::new(settings),
+            ..self
+        }
+    }
+
+    /// Another life may have another rule.
+    pub fn change_rule(&mut self, dice: &mut Dice) {
+        if self.has_proofs && dice.chance(self.new_rules) {
+            let proof = dice.pick(&RULES);
+            self.settings = Arc::new(SignalingSettings { proof, ..(*self.settings).clone() });
         }
     }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use hydrogen::base::{ConnId, Counters, DialectId, ReactorId, Reason, WorkerId};
 use hydrogen::dialect::hydrogen::system::SystemChannel;
 use hydrogen::dialect::hydrogen::{Channels, Hydrogen, Parts as HydrogenParts, Reports as HydrogenReports, ShardImage};
-use hydrogen::dialect::signaling::{self, Look, Pepper, RoomFigures, RoomRecord, Signaling, worker_of_room};
+use hydrogen::dialect::signaling::{
+    self, Look, Pepper, Proof, RoomFigures, RoomRecord, Signaling, SignalingSettings, worker_of_room,
+};
 use hydrogen::engine::auth::Access;
 use hydrogen::engine::channel::{CompletionSink, Responder};
 use hydrogen::engine::store::StoreEvent;
@@ -115,7 +117,15 @@ impl World {
         let bounds = Bounds { listed_targets: 8, patched_from: 2, ..Bounds::default() };
         let counters = COUNTERS.with(Arc::clone);
         let access = Arc::new(Access::default());
-        let rooms = self.storage.rooms();
+        let mut settings = self.plan.settings.clone();
+        if self.saboteur.kind == Mutation::NotRequired && settings.proof == Proof::Required {
+            settings = Arc::new(SignalingSettings { proof: Proof::Optional, ..(*settings).clone() });
+        }
+        let mut rooms = self.storage.rooms();
+        self.proofs.begin(self.journal.there(), self.step);
+        if self.saboteur.kind == Mutation::ForgetProofs {
+            rooms.iter_mut().for_each(|(_, value)| crate::mutation::forget_proofs(value));
+        }
         self.server = Server::default();
         for index in 0..workers {
             let worker = WorkerId(index as u16);
@@ -138,12 +148,12 @@ impl World {
             let signaling = Signaling::new(signaling::Parts {
                 worker,
                 workers,
-                settings: self.plan.settings.clone(),
+                settings: settings.clone(),
                 counters: counters.clone(),
                 seed: self.dice.bytes(),
                 started: self.now,
                 rooms: records.filter(|room| worker_of_room(&room.id, workers) == worker).collect(),
-                pepper: Arc::new(Pepper::new([9; 32])),
+                pepper: Arc::new(Pepper::new(crate::keys::PEPPER)),
                 reports: Arc::new(Sinks),
             });
             let look = signaling.look();
@@ -345,27 +355,6 @@ impl World {
                 panic!("nobody asked for {order:?}")
             }
         }
-    }
-
-    /// A message that answers nothing, with the planted defects.
-    fn sabotaged(&mut self, conn: ConnId, mut got: Got) {
-        let is_signal = crate::signals::is_signal(&got.kind);
-        let (lose, repeat) = match is_signal {
-            true => (Mutation::LoseSignal, Mutation::RepeatSignal),
-            false => (Mutation::LoseNotice, Mutation::RepeatNotice),
-        };
-        if self.saboteur.strikes(lose, 5) {
-            return;
-        }
-        if self.saboteur.strikes(repeat, 5) {
-            self.told(conn, got.clone(), false);
-        }
-        if is_signal && self.saboteur.strikes(Mutation::ForgeSender, 20) {
-            got.payload["public_key"] = crate::keys::key(99).into();
-        }
-        let first = self.server.conns.keys().next().copied();
-        let to = if self.saboteur.strikes(Mutation::MisdirectNotice, 5) { first.unwrap_or(conn) } else { conn };
-        self.told(to, got, false);
     }
 
     fn settled(&mut self, conn: ConnId, count: u32) {

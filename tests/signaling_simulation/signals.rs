@@ -6,7 +6,7 @@ use hydrogen::base::ConnId;
 use serde_json::{Value, json};
 
 use crate::ask::{Signal, Target};
-use crate::keys::{key, number_of};
+use crate::keys::key;
 use crate::wire::{Era, Got};
 use crate::world::World;
 
@@ -114,9 +114,9 @@ impl World {
         let from = got.peer("sender_id").expect("a signal names its sender");
         let sender = self.signals[number].from;
         assert!(self.is_known_by(sender, from), "signal {number} comes from {from:x}, and was sent by {sender}");
+        let key = self.person(conn, &room, got.text("public_key"));
         let signal = &self.signals[number];
-        let key = number_of(got.text("public_key"));
-        let is_his = number_of(got.text("sender_public_key")) == key
+        let is_his = got.text("sender_public_key") == got.text("public_key")
             && self.server.conns[&signal.from].pinned.is_none_or(|pinned| pinned == key);
         assert!(is_his, "signal {number} names another's key {key}");
         assert!(got.kind == signal.name() && got.payload["extra"] == 7, "signal {number} is changed: {got:?}");
@@ -125,8 +125,9 @@ impl World {
         assert!(signal.room.as_ref().is_none_or(|asked| *asked == room), "signal {number} comes by another room");
         let is_meant = match signal.target {
             Target::Peer(peer) => self.is_known_by(conn, peer),
-            Target::Key(number) => self.server.conns[&conn].pinned.is_none_or(|pinned| pinned == number),
+            target => self.is_meant(conn, target, &room, key),
         };
+        self.check_proved_sender(sender);
         let signal = &self.signals[number];
         let own = self.peers.get(&conn).copied().unwrap_or_default();
         assert!(is_meant && own != from, "signal {number} for {:?} comes to peer {own:x}", signal.target);
@@ -157,15 +158,17 @@ impl World {
             got.text("data").strip_prefix('r').and_then(|number| number.parse().ok()).expect("data of ours");
         let from = got.peer("sender_id").expect("data names its sender");
         let (sender, target) = (self.relays[number].from, self.relays[number].target);
-        let key = number_of(got.text("public_key"));
+        let room = got.room().to_owned();
+        let key = self.person(conn, &room, got.text("public_key"));
         let is_his =
             self.is_known_by(sender, from) && self.server.conns[&sender].pinned.is_none_or(|pinned| pinned == key);
         assert!(is_his, "data {number} names another sender");
         let is_meant = match target {
             None => true,
             Some(Target::Peer(peer)) => self.is_known_by(conn, peer),
-            Some(Target::Key(number)) => self.server.conns[&conn].pinned.is_none_or(|pinned| pinned == number),
+            Some(target) => self.is_meant(conn, target, &room, key),
         };
+        self.check_proved_sender(sender);
         assert!(is_meant, "data {number} comes to another than {target:?}");
         let relay = &mut self.relays[number];
         assert!(conn != relay.from && !relay.is_refused, "data {number} comes to its sender, or was refused");
@@ -173,6 +176,12 @@ impl World {
         let of = &self.server.conns[&conn];
         assert!(of.is_in(got.room()) || of.resuming > 0, "data {number} comes to {conn}, which is not in its room");
         assert!(relay.room.as_ref().is_none_or(|asked| asked == got.room()), "data {number} comes by another room");
+    }
+
+    /// Whether a key that somebody with another writes is a connection's.
+    fn is_meant(&self, conn: ConnId, target: Target, room: &str, by: u8) -> bool {
+        let meant = self.meant(target, room, Some(by));
+        meant.is_some() && self.server.conns[&conn].pinned.is_none_or(|pinned| Some(pinned) == meant)
     }
 
     /// Whether others know, or knew, a connection by this id. Of one that came and went in one step

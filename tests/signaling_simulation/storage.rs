@@ -203,6 +203,7 @@ impl World {
         let unknown = std::mem::take(&mut self.storage.unknown);
         self.storage = open(&disk, self.now.wall, kind);
         self.look_at_all(&unknown);
+        self.plan.change_rule(&mut self.dice);
         self.begin();
         say!(self, "another life begins, with {} workers", self.worker_count);
     }

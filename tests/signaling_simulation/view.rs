@@ -16,6 +16,8 @@ pub struct Seen {
 pub struct View {
     /// The step in which it came in.
     pub since: u64,
+    /// The step in which it asked for that: it was in at some moment after.
+    pub asked: u64,
     /// It took a lost one's place, and has not asked who is there.
     pub is_vague: bool,
     pub peers: BTreeMap<u64, Seen>,
@@ -26,8 +28,8 @@ pub struct View {
 }
 
 impl View {
-    pub fn new(since: u64) -> View {
-        View { since, ..View::default() }
+    pub fn new(since: u64, asked: u64) -> View {
+        View { since, asked, ..View::default() }
     }
 
     /// An answer says that it is in, once more or for the first time.

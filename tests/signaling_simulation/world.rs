@@ -14,6 +14,7 @@ use crate::life::Conn;
 use crate::mutation::{Mutation, Saboteur};
 use crate::order::History;
 use crate::plan::Plan;
+use crate::proofs::Proofs;
 use crate::server::Server;
 use crate::signals::{Passed, Relayed, Sent};
 use crate::storage::{self, Storage};
@@ -82,6 +83,9 @@ pub struct World {
     /// Wrong passwords by room, and the time of the first.
     pub wrong: BTreeMap<String, (u64, Mono)>,
     pub histories: BTreeMap<Box<str>, History>,
+    pub proofs: Proofs,
+    /// What stands for whom in which room. It stays so, over all lives.
+    pub aliases: BTreeMap<String, (Box<str>, u8)>,
     /// Connections that the server gave up.
     pub closing: Vec<(ConnId, Reason)>,
     /// Nothing goes wrong any more, and nobody begins anything new.
@@ -95,7 +99,7 @@ pub const START: Now = Now { mono: Mono(1_000_000_000), wall: Wall(1_790_000_000
 impl World {
     pub fn new(seed: u64, mutation: Mutation, keeps_trace: bool, prints: bool) -> World {
         let mut dice = Dice::new(seed);
-        let plan = Plan::of(&mut dice);
+        let plan = Plan::of(seed, &mut dice);
         let disk = MemoryDisk::new();
         let storage = storage::open(&disk, START.wall, mutation);
         let clients = (0..plan.clients).map(|index| Client::new(index, &plan, &mut dice)).collect();
@@ -136,6 +140,8 @@ impl World {
             members: BTreeMap::new(),
             wrong: BTreeMap::new(),
             histories: BTreeMap::new(),
+            proofs: Proofs::default(),
+            aliases: BTreeMap::new(),
             closing: Vec::new(),
             is_calm: false,
             is_stopping: false,

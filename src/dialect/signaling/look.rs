@@ -32,6 +32,8 @@ pub struct RoomLook {
     pub record: RoomRecord,
     /// Members and the last bytes of their addresses, in the order in which they joined.
     pub members: Vec<(Box<str>, u8)>,
+    /// The keys of those that were proved.
+    pub proved: Vec<Box<str>>,
     /// Who is there, in the order in which they came.
     pub live: Vec<LiveLook>,
     /// A change of it is being written.
@@ -61,6 +63,13 @@ impl Signaling {
         let rooms = self.rooms.iter().map(|room| RoomLook {
             record: room.record.clone(),
             members: room.record.members.iter().map(|member| (member.key.as_ref().into(), member.address)).collect(),
+            proved: room
+                .record
+                .members
+                .iter()
+                .filter(|member| member.is_proved)
+                .map(|member| member.key.as_ref().into())
+                .collect(),
             live: room
                 .live
                 .iter()
