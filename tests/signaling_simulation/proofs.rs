@@ -195,7 +195,13 @@ impl World {
         let was = &self.server.conns[&before];
         // The lost one was told nothing any more.
         let (is_proved, may) = (was.is_proved, was.may_be_proved || self.proofs.shown.contains(&(before, key)));
+        let is_required = self.policy() == Proof::Required;
         let of = self.conn(conn);
+        // The lists that its header asks for come behind the proof, whosever it was.
+        if is_required && may && !of.is_proved && of.header == Some(key) {
+            of.has_pushes = is_proved && !of.may_be_proved;
+            of.pushes = Some(0);
+        }
         of.is_proved |= is_proved;
         of.may_be_proved |= may;
         if may {

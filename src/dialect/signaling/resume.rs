@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Signaling;
 use super::conn::{Busy, Handing, Handover, Queue};
 use super::peer::{Ask, Meta, Say};
+use super::settings::Proof;
 use super::token::Token;
 use super::wire::{Message, Refusal, Reply};
 use crate::base::{ConnId, Metric, Now, Reason};
@@ -148,7 +149,9 @@ impl Signaling {
         let Handover { peer, key, is_proved, era, mut rooms, mut queue } = handover;
         rooms.retain(|(room, _)| !put_out.contains(room));
         (connection.peer, connection.key, connection.era) = (peer, key, era);
+        let is_first = is_proved && !connection.is_proved;
         connection.is_proved |= is_proved;
+        let own = connection.client_id.clone().filter(|own| is_first && Some(own) == connection.key.as_ref());
         connection.rooms = rooms.iter().map(|(room, _)| room.clone()).collect();
         let mut behind: Queue = std::mem::take(&mut connection.queue);
         self.counters.inc(Metric::SIGNALING_RESUMED);
@@ -165,6 +168,10 @@ impl Signaling {
             }
             let message = Message { name: signal.name, payload: signal.payload.into() };
             self.push(conn, &signal.id, &message, now);
+        }
+        // What was held back from who had not proved its key.
+        if let Some(key) = own.filter(|_| self.settings.proof == Proof::Required) {
+            self.push_rooms(conn, key, true, now);
         }
     }
 }

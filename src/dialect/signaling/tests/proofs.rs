@@ -382,3 +382,19 @@ fn the_token_of_a_connection_that_is_in_no_room_takes_no_place() {
     assert!(!scene.closed.contains_key(&a));
     assert_eq!(scene.ask(a, "GetUserRooms", &json!({"public_key": key(1)})).kind, "UserRooms");
 }
+
+#[test]
+fn who_takes_a_proved_place_is_told_of_its_rooms() {
+    let mut scene = Scene::new(2, with(Proof::Required));
+    let a = scene.open_as(Some(&key(1)), "192.0.2.1:1");
+    scene.prove(a, 1);
+    let named = json!({"room_name": "r", "password": "1234", "public_key": key(1), "grace": true});
+    let token = scene.ask(a, "CreateRoom", &named).payload["resume_token"].clone();
+    scene.close(a);
+    let back = scene.open_as(Some(&key(1)), "192.0.2.1:1");
+    assert_eq!(scene.kinds(back), ["Challenge"]);
+    scene.ask(back, "Resume", &json!({"resume_token": token}));
+    assert_eq!(scene.kinds(back), ["UserRooms", "ClientIPInfo", "ComputerNetworks"]);
+    scene.prove(back, 1);
+    assert!(scene.read(back).is_empty(), "they are told once");
+}

@@ -178,3 +178,20 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_has_every_text() {
+        let page = include_str!("../../../../docs/signaling.md");
+        let code = include_str!("refusal.rs").split("fn text(").nth(1).unwrap().split("fn code(").next().unwrap();
+        let texts: Vec<&str> = code.split('"').skip(1).step_by(2).collect();
+        assert!(texts.len() > 40);
+        for text in texts {
+            // Of networks the page says that they have the same in other words.
+            let is_of_networks = ["etwork", "PIN", "omputer"].iter().any(|word| text.contains(word));
+            let known = text.split('{').next().unwrap();
+            assert!(is_of_networks || page.contains(known), "{text}");
+        }
+    }
+}
