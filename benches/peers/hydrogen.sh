@@ -21,7 +21,7 @@ hydrogen_configuration() {
     case $1 in
         *-tls) more=", \"SecureMode\": \"tls\", \"CertificatePath\": \"$3/cert.pem\", \"KeyPath\": \"$3/key.pem\"" ;;
         *-deflate) more=', "Compression": {"Enabled": true}' ;;
-        signal) sections='"Signaling": {"Enabled": true, "RateLimit": {"Requests": 0}, "PasswordLimit": {"Failures": 0}},' ;;
+        signal) sections='"Signaling": {"Enabled": true, "RateLimit": {"Requests": 0}, "PasswordLimit": {"Failures": 0}, "SignalBytesPerSecond": 0},' ;;
     esac
     cat <<CONF
 {

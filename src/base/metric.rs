@@ -256,7 +256,7 @@ families! {
     SIGNALING_ROOMS_DELETED: Counter "signaling_rooms_deleted_total" ["cause": &["owner", "expired"]] "Rooms that ended: their owner left, or nothing happened in them for too long.";
     SIGNALING_SIGNALS: Counter "signaling_signals_total" ["signal": &["offer", "answer", "candidate"]] "Signals passed on to one peer each.";
     SIGNALING_CANDIDATES_HELD: Counter "signaling_candidates_held_total" ["": NONE] "Candidates that came before their offer, and waited for it.";
-    SIGNALING_SIGNALS_DROPPED: Counter "signaling_signals_dropped_total" ["": NONE] "Signals for who was away, or candidates without an offer, that found no room or waited too long.";
+    SIGNALING_SIGNALS_DROPPED: Counter "signaling_signals_dropped_total" ["": NONE] "Signals for who was away that found no room, or for whom nobody came back.";
     SIGNALING_RELAYED: Counter "signaling_relayed_total" ["": NONE] "Messages relayed to one peer each.";
     SIGNALING_RELAYED_BYTES: Counter "signaling_relayed_bytes_total" ["": NONE] "Bytes of them.";
     SIGNALING_RELAY_REFUSED: Counter "signaling_relay_refused_total" ["": NONE] "Messages that were over the quota of the relay.";

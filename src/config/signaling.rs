@@ -57,6 +57,8 @@ pub struct Signaling {
     pub grace: Duration,
     /// What clients are told of STUN and TURN servers.
     pub ice_servers: IceServers,
+    /// Bytes of signals from one peer to another in a second; `None` is any number.
+    pub signal_bytes: Option<usize>,
     /// Data that goes through the server.
     pub relay: Relay,
 }
@@ -177,6 +179,13 @@ impl Signaling {
                 "How long the place of a connection that is lost is kept, where the client asked for it. 0: not at all.",
             ),
             ice_servers: r.section("IceServers", "What clients are told of STUN and TURN servers.", IceServers::read),
+            signal_bytes: Some(r.bytes(
+                "SignalBytesPerSecond",
+                0..=GIB,
+                128 * KIB,
+                "Bytes of signals from one peer to another in a second, and twice as many at once, so that no peer is flooded by another. 0: any number.",
+            ))
+            .filter(|bytes| *bytes > 0),
             relay: r.section("Relay", "Data of peers that find no direct path, through this server.", read_relay),
         }
     }

@@ -169,6 +169,7 @@ pub fn signaling_settings(config: &Config) -> SignalingSettings {
                 lifetime: turn.lifetime,
             }),
         },
+        signal_bytes: section.signal_bytes,
         relay: signaling::RelayLimit {
             connection_bytes: section.relay.bytes_per_minute,
             room_bytes: section.relay.room_bytes_per_minute,

@@ -564,3 +564,19 @@ async def test_requests_that_are_piled_up_are_answered_in_order(server):
         assert [answer.type for answer in answers] == ["RenameSuccess"] * 300
         assert [note["room_name"] for note in a.notes if note.type == "RoomRenamed"] == [str(n) for n in range(300)]
         assert (await a.rooms())[room]["room_name"] == "299"
+
+
+async def test_a_peer_that_reads_is_not_flooded_out(start):
+    """A member that sends as fast as it can is refused; the other stays, and gets what was let through."""
+    server = start(settings(SignalBytesPerSecond=131072))
+    async with Peer.open(server) as a, Peer.open(server) as b:
+        room = await a.create()
+        await b.join(room)
+        offer = {"room_id": room, "destination_id": b.key, "offer": "x" * 40_000}
+        answers = [await a.request("Offer", offer) for _ in range(60)]
+        refused = [answer.payload["error"] for answer in answers if answer.type == "Error"]
+        sent = len(answers) - len(refused)
+        assert sent >= 6 and len(refused) >= 20 and set(refused) == {TOO_MANY}
+        for _ in range(sent):
+            await b.note("Offer")
+        await b.sync()

@@ -73,6 +73,8 @@ impl Plan {
                 1 => RelayLimit { connection_bytes: Some(60), room_bytes: Some(100) },
                 _ => SignalingSettings::default().relay,
             },
+            // What is throttled by bytes is not simulated.
+            signal_bytes: None,
             ..SignalingSettings::default()
         };
         let plan = Plan {

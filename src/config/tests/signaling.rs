@@ -18,6 +18,7 @@ fn rooms_are_off_and_have_the_defaults_that_were_agreed() {
     assert_eq!(signaling.password_limit, Some(Allowance { count: 10, period: Duration::from_secs(3600) }));
     assert_eq!((signaling.proof, signaling.grace), (Proof::Optional, Duration::from_secs(30)));
     assert_eq!(signaling.ice_servers, IceServers { stun: Vec::new(), turn: None });
+    assert_eq!(signaling.signal_bytes, Some(128 << 10));
     let relay = Relay { bytes_per_minute: Some(1 << 20), room_bytes_per_minute: Some(8 << 20) };
     assert_eq!(signaling.relay, relay);
 }
@@ -30,7 +31,7 @@ fn values_arrive_in_their_fields_and_zeros_switch_off() {
           \"RateLimit\": {\"Requests\": 0}, \"PasswordLimit\": {\"Failures\": 0}, \"ProofOfPossession\": \"required\",
           \"IceServers\": {\"Stun\": [\"stun:a:1\"],
             \"Turn\": {\"Urls\": [\"turn:b?transport=udp\"], \"Secret\": \"shared-with-it\", \"LifetimeSeconds\": 60}},
-          \"Relay\": {\"BytesPerMinute\": 0, \"RoomBytesPerMinute\": 7}}}",
+          \"SignalBytesPerSecond\": 0, \"Relay\": {\"BytesPerMinute\": 0, \"RoomBytesPerMinute\": 7}}}",
     );
     let signaling = config.signaling;
     assert!(signaling.enabled && signaling.needs_key && signaling.protocols.is_empty());
@@ -41,6 +42,7 @@ fn values_arrive_in_their_fields_and_zeros_switch_off() {
     let turn = signaling.ice_servers.turn.unwrap();
     assert_eq!((turn.secret.expose(), turn.lifetime), ("shared-with-it", Duration::from_secs(60)));
     assert_eq!(turn.urls, ["turn:b?transport=udp"]);
+    assert_eq!(signaling.signal_bytes, None);
     assert_eq!(signaling.relay, Relay { bytes_per_minute: None, room_bytes_per_minute: Some(7) });
     assert!(warnings.is_empty(), "{warnings:?}");
 }

@@ -56,6 +56,7 @@ pub(super) struct Connection {
     pub queue: Queue,
     pub relayed: Meter,
     pub spoken: Meter,
+    pub moved: Meter,
 }
 
 impl Connection {
@@ -81,6 +82,7 @@ impl Connection {
             queue: Queue::default(),
             relayed: Meter::default(),
             spoken: Meter::default(),
+            moved: Meter::default(),
         }
     }
 

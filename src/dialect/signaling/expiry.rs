@@ -20,6 +20,10 @@ const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 impl Signaling {
     pub(super) fn on_time(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop_due(now.mono) {
+            // What time alone changes is to be told too.
+            if !matches!(timer, Timer::Figures | Timer::Announce) {
+                self.owe_figures(now);
+            }
             match timer {
                 Timer::Announce => self.count_rooms(),
                 Timer::Grace(conn) => self.drop_conn(conn),

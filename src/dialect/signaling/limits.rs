@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::meter::Rate;
+
 /// Bytes of a message's id, which the answer repeats.
 pub(super) const ID_BYTES: usize = 1024;
 /// Fields of a payload, known or not.
@@ -36,6 +38,11 @@ pub(super) const BAD_MESSAGES: u32 = 10;
 pub(super) const CANDIDATES_HELD: usize = 64;
 /// Bytes of them, from one peer to all others of a room.
 pub(super) const CANDIDATE_BYTES_HELD: usize = 256 * 1024;
+/// How often a connection may come into rooms, go out of them and name what is there: once for each
+/// of its rooms, and more, at once.
+pub(super) const MOVES: Rate = Rate { burst: 512, period: Duration::from_secs(60) };
+/// The time whose signals one peer may send another at once.
+pub(super) const SIGNAL_BURST: Duration = Duration::from_secs(2);
 /// How long they wait.
 pub(super) const CANDIDATES_WAIT: Duration = Duration::from_secs(5);
 /// Signals that wait for who is away.

@@ -1,5 +1,6 @@
 //! Answers that all workers have a part in: a member's rooms, and what it does in all of them.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -118,14 +119,16 @@ impl Signaling {
     }
 
     pub(super) fn on_rooms_of(&mut self, from: WorkerId, ask: u64, key: &str, is_proved: bool) {
+        let proof = self.settings.proof;
+        let is_told = |room: &&Room| room.is_made() && (is_proved || !room.needs_proof(key, proof));
+        let found = self.rooms.of_member(key).filter(is_told);
+        let mut found: Vec<_> = found.filter_map(|room| Some((room.record.member(key)?, room))).collect();
+        // Of very many the last that were joined.
+        found.sort_by_key(|(member, _)| Reverse(member.joined));
+        found.truncate(ROOMS_LISTED);
         let mut members = 0;
         let mut rows = Vec::new();
-        for room in self.rooms.of_member(key) {
-            let Some(member) = room.record.member(key) else { continue };
-            if rows.len() == ROOMS_LISTED || !room.is_made() || room.needs_proof(key, self.settings.proof) && !is_proved
-            {
-                continue;
-            }
+        for (member, room) in found {
             let id = &*room.record.id;
             let mut people = room.people(MEMBERS_LISTED - members);
             for person in &mut people {
@@ -201,9 +204,10 @@ impl Signaling {
         }
         let conn = gather.conn;
         gather.rows.sort_by(|a, b| (a.joined, &a.room).cmp(&(b.joined, &b.room)));
-        gather.rows.truncate(ROOMS_LISTED);
+        let more = gather.rows.len().saturating_sub(ROOMS_LISTED);
+        gather.rows.drain(..more);
         let mut left = MEMBERS_LISTED;
-        for row in &mut gather.rows {
+        for row in gather.rows.iter_mut().rev() {
             row.people.truncate(left);
             left -= row.people.len();
         }

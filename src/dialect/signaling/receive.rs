@@ -157,6 +157,8 @@ impl Signaling {
 
     /// A connection is over, and so are its places.
     pub(super) fn drop_conn(&mut self, conn: ConnId) {
+        let waited = self.conns.get(&conn).map_or(0, |connection| connection.queue.len());
+        self.counters.add(Metric::SIGNALING_SIGNALS_DROPPED, waited as u64);
         for room in self.forget(conn) {
             self.fx.ask_room(&room, Ask::Gone { conn });
         }

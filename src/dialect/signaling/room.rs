@@ -83,6 +83,8 @@ pub(super) struct Room {
     pub talked: BTreeSet<(u64, u64)>,
     /// From whom, and for whom.
     pub held: BTreeMap<(u64, u64), Held>,
+    /// Signals that were sent lately: from whom, and to whom.
+    pub sent: BTreeMap<(u64, u64), Meter>,
     pub wrong: Meter,
     pub relayed: Meter,
     /// Its activity is not written down yet.
@@ -101,6 +103,7 @@ impl Room {
             mail: Mail::default(),
             talked: BTreeSet::new(),
             held: BTreeMap::new(),
+            sent: BTreeMap::new(),
             wrong: Meter::default(),
             relayed: Meter::default(),
             is_dirty: false,
@@ -139,6 +142,7 @@ impl Room {
         let live = self.live.remove(place);
         self.talked.retain(|(a, b)| *a != live.peer && *b != live.peer);
         self.held.retain(|(from, to), _| *from != live.peer && *to != live.peer);
+        self.sent.retain(|(from, to), _| *from != live.peer && *to != live.peer);
         Some(live)
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::Signaling;
 use super::conn::{Busy, Connection};
+use super::limits::MOVES;
 use super::peer::{Ask, Meta, Op, Say};
 use super::record::worker_of_owner;
 use super::settings::Proof;
@@ -18,6 +19,10 @@ impl Signaling {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         if self.settings.proof == Proof::Required && !connection.is_proved && needs_key(kind) {
             return self.refuse(conn, &meta, &Refusal::ProofRequired);
+        }
+        if is_told_to_others(kind) && !connection.moved.take(1, MOVES, now.mono) {
+            self.counters.inc(Metric::RATE_LIMITED);
+            return self.refuse(conn, &meta, &Refusal::RateLimited);
         }
         match kind {
             Kind::Create
@@ -176,6 +181,27 @@ impl Signaling {
         }
         let caller = connection.caller(None, "", meta, false);
         self.fx.ask_room(&room, Ask::Request(caller, Op::Relay { target, data }));
+    }
+}
+
+/// Whether the others in a room are told of a request each time that it is made.
+fn is_told_to_others(kind: Kind) -> bool {
+    match kind {
+        Kind::Connect | Kind::Disconnect | Kind::Rename | Kind::ClientInfo => true,
+        // Of the first two each address has only so many; a room is left, and a member kicked, once.
+        Kind::Create
+        | Kind::Join
+        | Kind::Leave
+        | Kind::Kick
+        | Kind::Ping
+        | Kind::Rooms
+        | Kind::Signal(_)
+        | Kind::Challenge
+        | Kind::Prove
+        | Kind::Resume
+        | Kind::Presence
+        | Kind::IceServers
+        | Kind::Relay => false,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct SignalingSettings {
     pub grace: Duration,
     /// What clients are told of STUN and TURN servers.
     pub ice: IceServers,
+    /// Bytes of signals from one peer to another in a second.
+    pub signal_bytes: Option<usize>,
     /// Data that goes through the server.
     pub relay: RelayLimit,
 }
@@ -127,6 +129,7 @@ impl Default for SignalingSettings {
             peer_keys: PeerKeys::Real,
             grace: Duration::from_secs(30),
             ice: IceServers::default(),
+            signal_bytes: Some(128 * 1024),
             relay: RelayLimit { connection_bytes: Some(1024 * 1024), room_bytes: Some(8 * 1024 * 1024) },
         }
     }

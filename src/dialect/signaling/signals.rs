@@ -1,12 +1,23 @@
 //! Signals between two peers of a room. Candidates that come before any offer wait for it.
 
+use std::time::Duration;
+
 use super::Signaling;
-use super::limits::{CANDIDATE_BYTES_HELD, CANDIDATES_HELD, CANDIDATES_WAIT};
+use super::limits::{
+    CANDIDATE_BYTES_HELD, CANDIDATES_HELD, CANDIDATES_WAIT, SDP_BYTES, SIGNAL_BURST, SIGNAL_REST_BYTES,
+};
+use super::meter::Rate;
 use super::peer::Caller;
 use super::room::{Held, pair};
 use super::timers::Timer;
-use super::wire::{Notice, Reply, Signal, SignalKind, peer_id};
+use super::wire::{Notice, Refusal, Reply, Signal, SignalKind, peer_id};
 use crate::base::{Metric, Now};
+
+/// One signal of the largest goes through at any rate.
+fn signal_rate(bytes_per_second: u64) -> Rate {
+    let burst = (bytes_per_second * SIGNAL_BURST.as_secs()).max(2 * (SDP_BYTES + SIGNAL_REST_BYTES) as u64);
+    Rate { burst, period: Duration::from_secs_f64(burst as f64 / bytes_per_second as f64) }
+}
 
 impl Signaling {
     pub(super) fn on_signal(&mut self, id: &str, caller: Box<Caller>, signal: Signal, rest: Vec<Box<str>>, now: Now) {
@@ -16,6 +27,14 @@ impl Signaling {
             return self.signal_elsewhere(caller, signal, rest);
         };
         let (kind, target, from_peer) = (signal.kind, signal.target.clone(), caller.peer);
+        let rate = self.settings.signal_bytes.map(|bytes| signal_rate(bytes as u64));
+        if let Some(rate) = rate {
+            let sent = room.sent.entry((from_peer, to_peer)).or_default();
+            if !sent.take(signal.weight() as u64, rate, now.mono) {
+                self.counters.inc(Metric::RATE_LIMITED);
+                return self.fx.refuse(*caller, Refusal::RateLimited);
+            }
+        }
         let has_talked = room.talked.contains(&pair(from_peer, to_peer));
         let Some(own) = room.live(caller.conn) else { return };
         let out = signal.finish(&caller.meta.id, id, own.shown_to(&to_key), &peer_id(from_peer));

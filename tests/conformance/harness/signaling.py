@@ -28,6 +28,7 @@ CONFIG = {
         "Protocols": ["signaling"],
         "RateLimit": {"Requests": 0, "PeriodSeconds": 60},
         "PasswordLimit": {"Failures": 0, "PeriodSeconds": 3600},
+        "SignalBytesPerSecond": 0,
     }
 }
 

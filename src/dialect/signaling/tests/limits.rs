@@ -281,3 +281,58 @@ fn candidates_of_one_peer_wait_up_to_so_many_bytes() {
         assert_eq!((scene.kinds(b).len(), scene.kinds(c).len() + sent), (30, 35));
     }
 }
+
+#[test]
+fn one_peer_cannot_flood_another_with_signals() {
+    let mut scene = Scene::new(2, SignalingSettings { signal_bytes: Some(1000), ..loose() });
+    let (a, b, c) = (scene.open(), scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    scene.join(b, &room, 2);
+    scene.join(c, &room, 3);
+    scene.read(b);
+    let offer = json!({"room_id": room, "destination_id": key(2), "offer": "x".repeat(40_000)});
+    // Two of the largest go through, however low the limit.
+    assert_eq!([(); 2].map(|()| scene.ask(a, "Offer", &offer).kind), ["SignalSent", "SignalSent"]);
+    assert_eq!(scene.error(a, "Offer", &offer), "Rate limit exceeded. Please try again later.");
+    // Others, and other peers, have their own.
+    assert_eq!(scene.ask(c, "Offer", &offer).kind, "SignalSent");
+    let other = json!({"room_id": room, "destination_id": key(3), "offer": "x".repeat(40_000)});
+    assert_eq!(scene.ask(a, "Offer", &other).kind, "SignalSent");
+    assert_eq!(scene.kinds(b).iter().filter(|kind| *kind == "Offer").count(), 3);
+    scene.pass(std::time::Duration::from_secs(41));
+    assert_eq!(scene.ask(a, "Offer", &offer).kind, "SignalSent");
+}
+
+#[test]
+fn nobody_comes_and_goes_without_end() {
+    let mut scene = Scene::new(1, loose());
+    let (a, b) = (scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    scene.join(b, &room, 2);
+    let stated = json!({"room_id": room, "public_key": key(2)});
+    for _ in 0..256 {
+        assert_eq!(scene.ask(b, "DisconnectRoom", &json!({})).kind, "RoomDisconnected");
+        assert_eq!(scene.ask(b, "ConnectRoom", &stated).kind, "RoomConnected");
+    }
+    scene.read(a);
+    assert_eq!(scene.error(b, "DisconnectRoom", &json!({})), "Rate limit exceeded. Please try again later.");
+    assert!(scene.read(a).is_empty());
+    assert_eq!(scene.ask(b, "Presence", &stated).kind, "Presence", "it is there, and does all else");
+    scene.pass(std::time::Duration::from_secs(1));
+    assert_eq!(scene.ask(b, "DisconnectRoom", &json!({})).kind, "RoomDisconnected");
+}
+
+#[test]
+fn figures_that_time_alone_changes_are_told() {
+    let mut scene = Scene::new(1, loose());
+    let (a, b) = (scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    let payload = json!({"room_id": room, "password": "1234", "public_key": key(2), "grace": true});
+    scene.ask(b, "JoinRoom", &payload);
+    scene.close(b);
+    scene.pass(std::time::Duration::from_secs(5));
+    let away = |scene: &Scene| scene.figures.0.lock()[&crate::base::WorkerId(0)].away;
+    assert_eq!(away(&scene), 1);
+    scene.pass(std::time::Duration::from_secs(40));
+    assert_eq!(away(&scene), 0);
+}

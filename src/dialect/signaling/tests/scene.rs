@@ -67,7 +67,7 @@ pub struct Scene {
 }
 
 pub fn loose() -> SignalingSettings {
-    SignalingSettings { rate: None, passwords: None, ..SignalingSettings::default() }
+    SignalingSettings { rate: None, passwords: None, signal_bytes: None, ..SignalingSettings::default() }
 }
 
 fn pepper() -> Pepper {
