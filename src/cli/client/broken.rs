@@ -137,7 +137,14 @@ fn reconnect_after(reason: &str) -> Retry {
 /// What a peer sent, fit for a terminal, and short.
 pub fn printable(text: &str) -> String {
     const CHARACTERS: usize = 300;
-    text.chars().take(CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(CHARACTERS).map(fit_for_terminal).collect()
+}
+
+/// Texts of others neither steer the terminal nor turn the order of what stands beside them.
+pub fn fit_for_terminal(c: char) -> char {
+    // Unicode's bidirectional formatting characters (UAX #9, section 2).
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { ' ' } else { c }
 }
 
 #[cfg(test)]
@@ -146,6 +153,11 @@ mod tests {
 
     fn closed(code: u16, reason: &str) -> Broken {
         Broken::from_close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
+    }
+
+    #[test]
+    fn texts_of_others_neither_steer_nor_turn_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\u{2066}d\né"), "a [2Jb c d é");
     }
 
     #[test]

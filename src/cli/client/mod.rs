@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tungstenite::{Message, Utf8Bytes, WebSocket};
 
 pub use backoff::Backoff;
-pub use broken::{Broken, Retry, printable};
+pub use broken::{Broken, Retry, fit_for_terminal, printable};
 pub use envelope::{Envelope, Ids};
 pub use fetch::{Fetched, fetch};
 pub use target::{ConnectArgs, Target};

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::cli::client::fit_for_terminal;
+
 /// A status object as text, without a line feed at its end.
 pub(super) fn render(status: &Value) -> String {
     let Value::Object(sections) = status else { return plain(status) };
@@ -71,9 +73,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Texts of the server cannot steer the terminal.
+/// Whole, unlike what a client is told of an error.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(fit_for_terminal).collect()
 }
 
 /// `3d 4h 5m 6s`, from the largest unit that is not zero.
