@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::Signaling;
 use super::conn::Busy;
-use super::lists::What;
 use super::peer::{Meta, Part, Say};
 use super::settings::Proof;
 use super::throttle::worker_of_address;
@@ -69,8 +68,7 @@ impl Signaling {
         if is_free || connection.may_state(&key).is_err() {
             return self.admitted(conn, claim.meta, *claim.request, claim.address);
         }
-        let ask = self.gather(conn, What::Claim(claim), now);
-        self.ask_all(|| Say::IsProved { ask, key: key.clone() });
+        self.ask_whose(conn, &key, claim, now);
     }
 
     pub(super) fn on_is_proved(&mut self, from: WorkerId, ask: u64, key: &str) {

@@ -32,7 +32,7 @@ pub(super) struct Gather {
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+enum What {
     /// The rooms of who has just come; nobody asked.
     Push,
     /// The rooms of who asks.
@@ -73,6 +73,12 @@ impl Signaling {
         self.ask_all(|| Say::Member { ask, conn, key: key.clone(), deed: Deed::Prove, is_proved: true });
     }
 
+    /// Has somebody proved the key, as a member of some room?
+    pub(super) fn ask_whose(&mut self, conn: ConnId, key: &Arc<str>, claim: Claim, now: Now) {
+        let ask = self.gather(conn, What::Claim(claim), now);
+        self.ask_all(|| Say::IsProved { ask, key: key.clone() });
+    }
+
     /// The key in whose name it is asked, if the connection may state it.
     fn stated(&mut self, conn: ConnId, key: &str, meta: &Meta, missing: Refusal) -> Option<(Arc<str>, bool)> {
         let connection = self.conns.get(&conn)?;
@@ -86,7 +92,7 @@ impl Signaling {
         }
     }
 
-    pub(super) fn gather(&mut self, conn: ConnId, what: What, now: Now) -> u64 {
+    fn gather(&mut self, conn: ConnId, what: What, now: Now) -> u64 {
         if !matches!(what, What::Push)
             && let Some(connection) = self.conns.get_mut(&conn)
         {
@@ -112,7 +118,7 @@ impl Signaling {
         self.asks
     }
 
-    pub(super) fn ask_all(&mut self, say: impl Fn() -> Say) {
+    fn ask_all(&mut self, say: impl Fn() -> Say) {
         for worker in 0..self.fx.workers as u16 {
             self.fx.say(WorkerId(worker), say());
         }
