@@ -183,7 +183,7 @@ impl Signaling {
                 "SignalBytesPerSecond",
                 0..=GIB,
                 128 * KIB,
-                "Bytes of signals from one peer to another in a second, and twice as many at once, so that no peer is flooded by another. 0: any number.",
+                "Bytes of signals from one peer to another in a second, and twice as many at once. 0: any number.",
             ))
             .filter(|bytes| *bytes > 0),
             relay: r.section("Relay", "Data of peers that find no direct path, through this server.", read_relay),
