@@ -210,7 +210,7 @@ impl WebSocketServer {
             "Bad messages after which a connection is closed with 1008. 0: never.",
         );
         let max_in_flight =
-            r.count("MaxInFlight", 1..=65_536, 256, "Commands of one connection that may wait for their answers.");
+            r.count("MaxInFlight", 1..=65_535, 256, "Commands of one connection that may wait for their answers. Together they have no more bytes than `MaxMessageSize`, or 256 KiB if that is more, before the last of them.");
         let compression = r.section(
             "Compression",
             "Compression of messages, for clients that offer `permessage-deflate` (RFC 7692).",

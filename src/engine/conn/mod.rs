@@ -12,6 +12,7 @@ mod cx;
 mod deflate;
 mod forwarded;
 mod http;
+mod in_flight;
 mod liveness;
 mod settings;
 pub mod state;

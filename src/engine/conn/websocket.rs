@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::in_flight::InFlight;
 use super::{Connection, Cx, Event, Phase, Settings, State, TimerKind};
 use crate::base::limits::INFLATED_BYTES_PER_STEP;
 use crate::base::{ConnId, DialectId, Metric, Reason};
@@ -19,7 +20,7 @@ pub(super) struct WsPhase {
     /// The form in which compressed messages go to the peer, if compression was agreed.
     pub(super) deflate: Option<Form>,
     /// Messages that the worker has and has not settled.
-    in_flight: u32,
+    in_flight: InFlight,
     /// Bytes read while the connection may not take more messages.
     unread: BytesMut,
     /// The peer's close frame came, or it broke the protocol: nothing more of it is taken in.
@@ -51,7 +52,7 @@ impl WsPhase {
             decoder,
             dialect,
             deflate: deflate.map(|agreed| agreed.form),
-            in_flight: 0,
+            in_flight: InFlight::default(),
             unread: BytesMut::new(),
             is_deaf: false,
             close_sent: false,
@@ -64,7 +65,7 @@ impl WsPhase {
     pub(super) fn may_read(&self, outbound: &Outbound, settings: &Settings) -> bool {
         self.close_sent
             || (self.parting.is_none()
-                && self.in_flight < settings.in_flight_max
+                && has_room(self.in_flight, settings)
                 && reads_its_answers(outbound, settings)
                 && self.unread.is_empty())
     }
@@ -108,9 +109,9 @@ impl Connection {
         let mut inflater = phase.deflate.filter(|_| !closing).map(|_| std::mem::take(&mut cx.zlib.inflater));
         let mut appetite = if inflater.is_some() { INFLATED_BYTES_PER_STEP } else { usize::MAX };
         let mut hand_on = |len: usize| {
-            *in_flight += 1;
+            in_flight.add(len);
             appetite = appetite.saturating_sub(len);
-            flow(*in_flight < settings.in_flight_max && appetite > 0)
+            flow(has_room(*in_flight, settings) && appetite > 0)
         };
         let consumed =
             phase.decoder.feed_inflating(input, &settings.frames, inflater.as_mut(), &mut |incoming| match incoming {
@@ -171,9 +172,9 @@ impl Connection {
             return self.part_if_settled(cx);
         }
         if phase.unread.is_empty()
-            || phase.in_flight >= cx.settings.in_flight_max
+            || !has_room(phase.in_flight, cx.settings)
             // What a few bytes were inflated to is done with before there is more of it.
-            || (phase.deflate.is_some() && phase.in_flight > 0)
+            || (phase.deflate.is_some() && !phase.in_flight.is_empty())
             || !reads_its_answers(&self.outbound, cx.settings)
         {
             return;
@@ -220,7 +221,7 @@ impl Connection {
 
     fn part_if_settled(&mut self, cx: &mut Cx<'_>) {
         if let Phase::WebSocket(phase) = &self.phase
-            && phase.in_flight == 0
+            && phase.in_flight.is_empty()
         {
             self.part_now(cx);
         }
@@ -243,8 +244,7 @@ impl Connection {
     /// The worker is done with so many messages.
     pub fn on_settled(&mut self, count: u32) {
         if let Phase::WebSocket(phase) = &mut self.phase {
-            debug_assert!(phase.in_flight >= count, "{count} settled of {}", phase.in_flight);
-            phase.in_flight = phase.in_flight.saturating_sub(count);
+            phase.in_flight.settle(count);
         }
     }
 
@@ -378,6 +378,10 @@ fn drain_text(id: ConnId, cx: &Cx<'_>) -> String {
 pub(super) fn reads_its_answers(outbound: &Outbound, settings: &Settings) -> bool {
     outbound.control_frames() < settings.in_flight_max as usize
         && outbound.control_bytes() < settings.outbound.bytes_max
+}
+
+fn has_room(in_flight: InFlight, settings: &Settings) -> bool {
+    in_flight.has_room(settings.in_flight_max, settings.frames.message_bytes_max)
 }
 
 fn flow(go_on: bool) -> Flow {

@@ -36,6 +36,31 @@ fn too_many_messages_under_way_hold_the_rest_back_without_loss() {
 }
 
 #[test]
+fn few_messages_of_many_bytes_hold_the_rest_back_too() {
+    let mut scene = Scene::with(|settings| {
+        settings.in_flight_max = 1000;
+        settings.frames.frame_bytes_max = 400_000;
+        settings.frames.message_bytes_max = 400_000;
+    });
+    let id = scene.connected();
+    let large = text(&"x".repeat(150_000));
+    let mut stream: Vec<u8> = large.repeat(5);
+    stream.extend(numbered(0..20));
+    scene.receive(id, stream);
+    // Two are fewer bytes than the largest message may have, three are not.
+    assert_eq!(scene.texts().len(), 3);
+    assert!(!scene.endpoint.may_read(id));
+    scene.order(Order::Settle { conn: id, count: 1 });
+    assert_eq!(scene.texts().len(), 1);
+    assert_eq!(scene.endpoint.poll_readable(), None);
+    scene.order(Order::Settle { conn: id, count: 2 });
+    let texts = scene.texts();
+    assert_eq!((texts[0].len(), &texts[1..3]), (150_000, &["m0".to_owned(), "m1".to_owned()][..]));
+    assert_eq!(texts.len(), 21);
+    assert!(scene.endpoint.may_read(id));
+}
+
+#[test]
 fn messages_of_both_kinds_keep_their_order_across_a_pause_and_a_split() {
     let mut scene = Scene::new();
     let id = scene.connected();
