@@ -580,3 +580,32 @@ async def test_a_peer_that_reads_is_not_flooded_out(start):
         for _ in range(sent):
             await b.note("Offer")
         await b.sync()
+
+
+@pytest.mark.deadline(60)
+async def test_who_comes_and_goes_without_end_is_slowed_down(start):
+    """The others are told of what was let through, and of no more; it may go on a little later."""
+    server = start(settings())
+    async with Peer.open(server) as a, Peer.open(server) as b:
+        room = await a.create()
+        await b.join(room)
+        before = time.monotonic()
+        answers = []
+        for _ in range(400):
+            answers.append(await b.request("DisconnectRoom", {"room_id": room}))
+            answers.append(await b.request("ConnectRoom", {"room_id": room, "public_key": b.key}))
+        passed = time.monotonic() - before
+        errors = {answer["error"] for answer in answers if answer.type == "Error"}
+        served = sum(answer.type != "Error" for answer in answers)
+        assert TOO_MANY in errors and errors <= {TOO_MANY, "Not connected to any room"}
+        assert 500 <= served <= 512 + 10 * passed
+        await a.sync()
+        told = [note.type for note in a.notes if note.type in ("PeerConnected", "PeerDisconnected")]
+        left = [answer for answer in answers if answer.type == "RoomDisconnected"]
+        assert told.count("PeerDisconnected") == len(left)
+
+        async def goes_on():
+            return (await b.request("ConnectRoom", {"room_id": room, "public_key": b.key})).type == "RoomConnected"
+
+        await eventually(goes_on)
+        assert (await a.request("Ping", {"timestamp": 1})).type == "Ping"
