@@ -14,7 +14,7 @@ use super::Peer;
 use super::consumer_id::{ConsumerId, ConsumerKey};
 use super::letter::LettersAsk;
 use super::making::Saving;
-use super::replay::Replay;
+use super::past::Replay;
 use super::reply_to::Reply;
 use crate::base::{Code, ConnId, Error, Mono, Wall, WorkerId};
 use crate::engine::delivery::DeadLetter;

@@ -12,15 +12,16 @@ use std::sync::Arc;
 
 use super::asked::Asked;
 use super::gather::Part;
-use super::publish::frame_unacked;
+use super::past::{At, End, Past, Place, Replay};
 use super::reply::{count_out, kind};
 use super::reply_to::Reply;
+use super::stored::frame_unacked;
 use super::{Hydrogen, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now};
 use crate::engine::channel::StartFrom;
 use crate::engine::outbound::EventFrame;
-use crate::engine::store::{Answer, Op, Page, Read, Seq, StoreError};
-use crate::engine::topic::{Epoch, Filter, Options, Pattern, Payload, SubKey, Target};
+use crate::engine::store::{Answer, Op, Page, Read, StoreError};
+use crate::engine::topic::{Filter, Payload, SubKey, Target};
 use crate::engine::work::{Order, Outbox};
 
 /// Events of one topic, at most: its newest.
@@ -31,58 +32,6 @@ const TOPICS: usize = 10_000;
 const PASSES: u32 = 16;
 /// Events, and bytes, that are read at a time.
 const PAGE: (usize, usize) = (256, 128 * 1024);
-
-/// A subscriber that is given what was published before.
-#[derive(Debug)]
-pub(super) struct Replay {
-    target: Target,
-    filter: Option<Arc<Filter>>,
-    places: Vec<Place>,
-    /// Which of them is read.
-    next: usize,
-    /// Whether places are read once, up to where they ended in the beginning.
-    is_last: bool,
-    /// How often all places were gone through.
-    passes: u32,
-    /// Which replay of its subscription it is: only the newest ends in one.
-    number: u64,
-    end: End,
-    reply: Reply,
-}
-
-/// What of the past is wanted, and by whom.
-#[derive(Debug)]
-pub(super) struct Past<'a> {
-    pub target: Target,
-    pub filter: Option<Arc<Filter>>,
-    pub pattern: &'a Pattern,
-    pub from: StartFrom,
-}
-
-/// Where one topic's log is read.
-#[derive(Debug)]
-struct Place {
-    topic: Arc<str>,
-    epoch: Epoch,
-    from: At,
-    /// The newest event when it was asked for.
-    end: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum At {
-    Offset(u64),
-    Time(crate::base::Wall),
-}
-
-/// What comes after the past.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The subscription without acks begins.
-    Subscribe { key: SubKey, pattern: Pattern, options: Options, identity: Arc<str> },
-    /// A guaranteed subscription begins at its home, behind what was newest before.
-    Guaranteed { head: Seq },
-}
 
 impl Hydrogen {
     /// Gives a subscriber what a pattern's topics keep, from some place on; then goes on with `end`.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::gather::{Gather, Kind};
-use super::replay::{End, Past};
+use super::past::{End, Past};
 use super::reply::Meta;
 use super::reply_to::Reply;
 use super::session::Subscribed;

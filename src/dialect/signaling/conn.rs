@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::limits::{QUEUED_BYTES, QUEUED_SIGNALS};
 use super::meter::Meter;
 use super::peer::{Caller, Meta};
+use super::place::Queue;
 use super::token::Token;
-use super::wire::{Encoding, Era, Request, SignalOut, peer_id};
+use super::wire::{Encoding, Era, Request, peer_id};
 use crate::base::{ConnId, Mono};
 
 /// What a connection waits for before its next request is looked at.
@@ -124,62 +124,4 @@ impl Connection {
     pub(super) fn peer_id(&self) -> String {
         peer_id(self.peer)
     }
-}
-
-/// Signals that wait for who is away.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    signals: VecDeque<SignalOut>,
-    bytes: usize,
-    /// Signals that found no room.
-    pub missed: u64,
-}
-
-impl Queue {
-    /// Takes one more; the oldest make room. How many were dropped is returned.
-    pub(super) fn push(&mut self, signal: SignalOut) -> u64 {
-        self.bytes += signal.weight();
-        self.signals.push_back(signal);
-        let mut dropped = 0;
-        while self.signals.len() > QUEUED_SIGNALS || self.bytes > QUEUED_BYTES {
-            let Some(oldest) = self.signals.pop_front() else { break };
-            self.bytes -= oldest.weight();
-            dropped += 1;
-        }
-        self.missed += dropped;
-        dropped
-    }
-
-    pub(super) fn pop(&mut self) -> Option<SignalOut> {
-        let signal = self.signals.pop_front()?;
-        self.bytes -= signal.weight();
-        Some(signal)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.signals.len()
-    }
-}
-
-/// What a lost connection leaves to the one that takes its place.
-#[derive(Debug)]
-pub(super) struct Handover {
-    pub peer: u64,
-    pub key: Option<Arc<str>>,
-    pub is_proved: bool,
-    pub era: Era,
-    pub rooms: Vec<(Box<str>, Box<str>)>,
-    pub queue: Queue,
-}
-
-/// A lost connection whose rooms are being told of the one that takes its place.
-#[derive(Debug)]
-pub(super) struct Handing {
-    pub to: ConnId,
-    pub address: SocketAddr,
-    /// The one that takes its place has proved its key.
-    pub is_proved: bool,
-    /// Rooms, and the answer to the lost one's last request.
-    pub waits: usize,
-    pub handover: Handover,
 }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::conn::Handover;
+use super::place::Handover;
 use super::token::Token;
 use super::wire::{Era, Notice, Refusal, Reply, Row, Signal};
 use crate::base::{ConnId, Mono, Secret, WorkerId};

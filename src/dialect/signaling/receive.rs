@@ -144,7 +144,7 @@ impl Signaling {
         }
         let until = now.mono.after(self.settings.grace);
         connection.away_until = Some(until);
-        connection.queue = super::conn::Queue::default();
+        connection.queue = super::place::Queue::default();
         if !matches!(connection.busy, Some(Busy::Room { .. })) {
             connection.busy = None;
         }

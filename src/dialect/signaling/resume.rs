@@ -11,8 +11,9 @@ use rand_chacha::rand_core::Rng;
 use serde_json::{Value, json};
 
 use super::Signaling;
-use super::conn::{Busy, Handing, Handover, Queue};
+use super::conn::Busy;
 use super::peer::{Ask, Meta, Say};
+use super::place::{Handing, Handover, Queue};
 use super::settings::Proof;
 use super::token::Token;
 use super::wire::{Message, Refusal, Reply};

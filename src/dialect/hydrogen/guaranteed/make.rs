@@ -12,7 +12,7 @@ use super::super::asked::Asked;
 use super::super::consumer_id::{ConsumerId, ConsumerKey};
 use super::super::gather::{Gather, Kind, Part};
 use super::super::making::{Make, Making, Place, Saving, Started, Wanted};
-use super::super::replay::{End, Past};
+use super::super::past::{End, Past};
 use super::super::reply_to::Reply;
 use super::super::{Hydrogen, HydrogenSettings, Peer};
 use crate::base::{Code, ConnId, Error, Metric, Now, WorkerId};

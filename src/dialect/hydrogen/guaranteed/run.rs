@@ -8,8 +8,8 @@ use rand_chacha::rand_core::Rng;
 
 use super::super::asked::Asked;
 use super::super::consumer_id::ConsumerId;
-use super::super::publish::frame_event;
 use super::super::reply::{count_out, kind};
+use super::super::stored::frame_event;
 use super::super::timers::Timer;
 use super::super::{Hydrogen, Peer};
 use super::Held;

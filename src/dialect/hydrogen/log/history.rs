@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::asked::{Asked, HistoryAsk};
-use super::super::publish::{encode_event, payload_of};
 use super::super::reply_to::Reply;
+use super::super::stored::{encode_event, payload_of};
 use super::super::{Hydrogen, Peer};
 use crate::base::{Code, Error, Now, Wall};
 use crate::engine::channel::Since;
