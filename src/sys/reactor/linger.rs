@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 
-use super::socket::{ReadOutcome, Socket};
+use super::socket::Socket;
+use super::stream::ReadOutcome;
 use super::tls::Scratch;
 use crate::base::Mono;
 

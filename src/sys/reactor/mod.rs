@@ -9,6 +9,7 @@ mod accept;
 mod linger;
 mod socket;
 mod sockets;
+mod stream;
 mod tls;
 
 use std::collections::VecDeque;
@@ -28,8 +29,9 @@ use crate::engine::endpoint::{CastStep, Endpoint, Taken};
 use crate::engine::work::{Order, Request};
 use accept::Acceptor;
 use linger::Lingering;
-use socket::{ReadOutcome, Socket};
+use socket::Socket;
 use sockets::Sockets;
+use stream::ReadOutcome;
 use tls::Scratch;
 
 pub use accept::{bind, listen_addresses};

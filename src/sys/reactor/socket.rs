@@ -1,11 +1,12 @@
 //! One socket, plain or TLS: bytes in, slices out.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::stream::{ReadOutcome, Written, read_stream};
 use super::tls::{self, Scratch};
 use crate::engine::conn::SocketFault;
 
@@ -21,24 +22,6 @@ pub(super) struct Socket {
     pub queued: bool,
     /// Our own stream is ended.
     write_closed: bool,
-}
-
-/// What a read brought.
-pub(super) enum ReadOutcome {
-    /// So many bytes; and whether another read may bring more.
-    Bytes(usize, bool),
-    /// Nothing at the moment.
-    NotNow,
-    /// The end of the stream.
-    Eof,
-}
-
-/// What a write took.
-pub(super) struct Written {
-    /// So many bytes are out of our hands.
-    pub count: usize,
-    /// The socket takes no more for now, and will say when it does.
-    pub blocked: bool,
 }
 
 impl Socket {
@@ -146,15 +129,4 @@ impl Socket {
 impl<P> super::Reactor<P> {
     /// Bytes of the record of one socket, without a TLS session.
     pub const SOCKET_BYTES: usize = size_of::<Socket>();
-}
-
-pub(super) fn read_stream(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, SocketFault> {
-    loop {
-        match stream.read(buffer) {
-            Ok(count) => return Ok(Some(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Err(SocketFault::Reset),
-        }
-    }
 }

@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus};
 
-use super::socket::{ReadOutcome, Written, read_stream};
+use super::stream::{ReadOutcome, Written, read_stream};
 use crate::base::limits::READ_BUFFER;
 use crate::engine::conn::SocketFault;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::nats::{self, Message};
+use super::nats_wire::{Message, publish};
 use super::{Ear, Fault, Guarantee, Heard, Role};
 use crate::cli::bench::args::BACKLOG_MAX;
 use crate::cli::bench::frame::Outbox;
@@ -68,7 +68,7 @@ impl JetStream {
     fn request(&self, what: &str, answer: &str, body: &serde_json::Value, out: &mut Outbox) {
         let subject = format!("$JS.API.{what}.{STREAM}");
         let reply_to = [self.inbox.as_bytes(), answer.as_bytes()];
-        nats::publish(subject.as_bytes(), &reply_to, body.to_string().as_bytes(), out);
+        publish(subject.as_bytes(), &reply_to, body.to_string().as_bytes(), out);
     }
 
     /// An ephemeral consumer with an acknowledgment for each message, from now on.
@@ -89,7 +89,7 @@ impl JetStream {
 
     /// PUB with the stamp in the subject of the answer.
     pub fn publish(&self, topic: &str, payload: &[u8], stamp: Stamp, out: &mut Outbox) {
-        nats::publish(topic.as_bytes(), &[self.inbox.as_bytes(), &stamp.write()], payload, out);
+        publish(topic.as_bytes(), &[self.inbox.as_bytes(), &stamp.write()], payload, out);
     }
 
     /// A delivery, or the answer to a publication or a request.
@@ -104,7 +104,7 @@ impl JetStream {
             if message.reply_to.is_empty() {
                 ear.refused(None, b"a guaranteed delivery that asks for no acknowledgment");
             } else {
-                nats::publish(message.reply_to, &[], b"+ACK", out);
+                publish(message.reply_to, &[], b"+ACK", out);
             }
             ear.message(payload);
             return Ok(());

@@ -6,6 +6,7 @@ mod hydrogen;
 mod jetstream;
 mod mqtt;
 mod nats;
+mod nats_wire;
 mod signaling;
 
 use std::borrow::Cow;

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use memchr::{memchr, memmem};
 
 use super::jetstream::JetStream;
+use super::nats_wire::{Message, publish};
 use super::{Ear, Fault, Guarantee, Heard, Role};
 use crate::cli::bench::frame::Outbox;
 use crate::cli::bench::stamp::Stamp;
 
 /// Bytes of a control line that are waited for; INFO is the longest.
 const LINE_MAX: usize = 64 << 10;
-/// Bytes of a payload that are waited for.
-const PAYLOAD_MAX: usize = 64 << 20;
-
 /// One connection's state.
 #[derive(Debug)]
 pub struct Nats {
@@ -21,27 +19,6 @@ pub struct Nats {
     is_settled: bool,
     /// Where deliveries are guaranteed.
     jetstream: Option<JetStream>,
-}
-
-/// The line before a payload: `MSG <subject> <sid> [reply-to] <bytes>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
-    /// What it was published to.
-    pub subject: &'a [u8],
-    /// Where an answer goes; empty if none is asked for.
-    pub reply_to: &'a [u8],
-    len: usize,
-}
-
-impl Message<'_> {
-    /// Reads the line; `None` if it is none.
-    pub fn parse(line: &[u8]) -> Option<Message<'_>> {
-        let mut words = line.split(|byte| *byte == b' ').skip(1);
-        let (subject, _sid, third) = (words.next()?, words.next()?, words.next()?);
-        let (reply_to, digits) = words.next().map_or((&b""[..], third), |fourth| (third, fourth));
-        let len = std::str::from_utf8(digits).ok()?.parse().ok().filter(|len| *len <= PAYLOAD_MAX)?;
-        Some(Message { subject, reply_to, len })
-    }
 }
 
 impl Nats {
@@ -120,16 +97,6 @@ impl Nats {
             Some(jetstream) => jetstream.publish(topic, payload, stamp, out),
         }
     }
-}
-
-/// PUB. `reply_to` is in parts, and may be empty.
-pub fn publish(subject: &[u8], reply_to: &[&[u8]], payload: &[u8], out: &mut Outbox) {
-    out.raw(&[b"PUB ", subject, b" "]);
-    if !reply_to.is_empty() {
-        out.raw(reply_to);
-        out.raw(&[b" "]);
-    }
-    out.raw(&[payload.len().to_string().as_bytes(), b"\r\n", payload, b"\r\n"]);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::SqliteSettings;
-use super::damage::Gaps;
+use super::gaps::Gaps;
 use super::heads::{Head, Heads};
 use super::live::checkpoint;
 use super::load::{LOG_COLUMNS, dedup_row, log_row};

@@ -1,14 +1,10 @@
 //! What is found damaged: it is written aside as it was, taken from its place, and reported.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
 use super::heads::{Head, Heads};
@@ -19,56 +15,6 @@ use crate::engine::store::{Damage, StoreError, StoreFault, Table};
 
 /// Lines of one file. What is behind is reported and stays where it is.
 const LINES: u64 = 1_000_000;
-
-/// Offsets that are known to be gone by damage.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Gaps(BTreeMap<(i64, u64), u64>);
-
-impl Gaps {
-    /// Adds a range.
-    pub(super) fn add(&mut self, log: i64, first: u64, last: u64) {
-        let known = self.0.entry((log, first)).or_insert(last);
-        *known = (*known).max(last);
-    }
-
-    /// Forgets those of a log.
-    pub(super) fn forget(&mut self, log: i64) {
-        self.0.retain(|(other, _), _| *other != log);
-    }
-
-    /// Forgets those of a log before an offset. Returns whether there were any.
-    pub(super) fn forget_before(&mut self, log: i64, first: u64) -> bool {
-        let before = self.0.len();
-        self.0.retain(|(other, _), last| *other != log || *last >= first);
-        self.0.len() < before
-    }
-
-    /// Those of a log, in order.
-    pub(super) fn of(&self, log: i64) -> impl Iterator<Item = (u64, u64)> {
-        self.0.range((log, 0)..=(log, u64::MAX)).map(|((_, first), last)| (*first, *last))
-    }
-
-    /// The parts of a range that are not known.
-    pub(super) fn unknown(&self, log: i64, first: u64, last: u64) -> Vec<(u64, u64)> {
-        let (mut at, mut parts) = (first, Vec::new());
-        for (gap_first, gap_last) in self.of(log) {
-            if gap_last < at {
-                continue;
-            }
-            if gap_first > last {
-                break;
-            }
-            if gap_first > at {
-                parts.push((at, gap_first - 1));
-            }
-            at = gap_last.saturating_add(1);
-        }
-        if at <= last {
-            parts.push((at, last));
-        }
-        parts
-    }
-}
 
 /// Where damaged things go, and what is still to be reported.
 #[derive(Debug)]
@@ -153,25 +99,6 @@ impl Aside {
         self.lines += 1;
         Ok(())
     }
-}
-
-/// All of a row, as it is.
-pub(super) fn raw(row: &Row<'_>, columns: &str) -> Map<String, Value> {
-    let mut fields = Map::new();
-    for (index, name) in columns.split(", ").enumerate() {
-        let value = match row.get_ref(index) {
-            Ok(ValueRef::Null) | Err(_) => Value::Null,
-            Ok(ValueRef::Integer(number)) => number.into(),
-            Ok(ValueRef::Real(number)) => json!(number),
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-                // Text that is damaged may not be text any more.
-                fields.insert(format!("{name}_base64"), STANDARD.encode(bytes).into());
-                continue;
-            }
-        };
-        fields.insert(name.to_owned(), value);
-    }
-    fields
 }
 
 /// Sets damaged events aside. An error of kind damaged says that the tables do not agree on where
@@ -265,28 +192,4 @@ pub(super) fn set_aside_value(
         return Ok(());
     }
     Err(StoreError::new(StoreFault::Full, "what is damaged cannot be set aside"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_range_only_what_is_not_known_is_left() {
-        let mut gaps = Gaps::default();
-        for (log, first, last) in [(1, 3, 4), (1, 7, 7), (2, 1, 99)] {
-            gaps.add(log, first, last);
-        }
-        for (first, last, expected) in [
-            (1, 9, vec![(1, 2), (5, 6), (8, 9)]),
-            (3, 4, vec![]),
-            (4, 7, vec![(5, 6)]),
-            (8, 8, vec![(8, 8)]),
-            (1, 1, vec![(1, 1)]),
-        ] {
-            assert_eq!(gaps.unknown(1, first, last), expected, "{first}..={last}");
-        }
-        assert!(gaps.forget_before(1, 5) && !gaps.forget_before(1, 5));
-        assert_eq!(gaps.of(1).collect::<Vec<_>>(), [(7, 7)]);
-    }
 }

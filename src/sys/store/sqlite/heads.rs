@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::damage::Gaps;
+use super::gaps::Gaps;
 use crate::base::Wall;
 use crate::engine::store::{LogHead, LogRange, Seq};
 use crate::engine::topic::{Epoch, Pattern};

@@ -9,6 +9,7 @@ mod check;
 mod commit;
 mod damage;
 mod fault;
+mod gaps;
 mod heads;
 mod holes;
 mod live;
@@ -25,6 +26,7 @@ mod space;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use check::{CheckError, LogReport, Report, check};
 pub use fault::OpenError;
@@ -42,9 +44,10 @@ use crate::engine::store::{
 use damage::Aside;
 use live::Live;
 use mark::{Known, Mark};
-use open::{Up, Way};
+use open::Up;
 use schema::{Meta, PAGE};
 use space::Space;
+use way::Way;
 
 /// How a store is kept.
 #[derive(Clone, Debug)]

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::SqliteSettings;
 use super::commit::insert_log;
 use super::damage::{Aside, save_end, save_gap};
 use super::fault::of_file;
@@ -26,7 +25,7 @@ use super::mark::{self, Known, KnownLog};
 use super::salvage;
 use super::schema::{self, Meta, PAGE};
 use super::tables;
-use crate::base::Wall;
+use super::way::Way;
 use crate::engine::store::{Damage, Seq, StoreError, StoreFault};
 
 /// A store of so many bytes is looked through whenever it is opened: that takes half a second.
@@ -35,18 +34,6 @@ const QUICK: u64 = 512 << 20;
 /// Of a store of so many bytes the indexes are held against their tables too. It takes some four times
 /// as long. In larger ones only the entries of the index over places are counted.
 pub(super) const THOROUGH: u64 = 32 << 20;
-
-/// How a store is brought up.
-pub(super) struct Way<'a> {
-    pub(super) settings: &'a SqliteSettings,
-    pub(super) now: Wall,
-    /// What must be there.
-    pub(super) known: &'a Known,
-    /// Whether that is from memory, which knows all logs.
-    pub(super) is_memory: bool,
-    /// Events behind this number are taken back.
-    pub(super) last: Option<Seq>,
-}
 
 /// A store that was brought up.
 pub(super) struct Up {

@@ -9,8 +9,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::heads::Head;
 use super::live::{Asked, Live};
-use super::read::{next_whole, signed};
-use super::row::{Bad, COLUMNS, decode, examine};
+use super::row::{Bad, COLUMNS, decode, examine, next_whole, signed};
 use crate::engine::store::{Gather, Page, Seq, StoreError, page_of_patterns};
 use crate::engine::topic::Pattern;
 

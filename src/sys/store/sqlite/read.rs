@@ -1,14 +1,14 @@
 //! Reads events: one log from an offset or a time on, or single ones.
 
-use rusqlite::{OptionalExtension, Row, Rows, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::damage::{self, Aside, save_gap};
-use super::heads::{Head, Heads};
+use super::heads::Head;
 use super::live::Live;
 use super::patterns::Look;
-use super::row::{Bad, COLUMNS, decode};
+use super::row::{Bad, COLUMNS, next_whole, signed};
 use crate::base::Wall;
-use crate::engine::store::{Gather, Page, Read, Record, StoreError, StoreFault, page_of_log};
+use crate::engine::store::{Gather, Page, Read, StoreError, StoreFault, page_of_log};
 
 /// How often a read is done again because something damaged was set aside.
 const ROUNDS: usize = 1000;
@@ -143,25 +143,4 @@ impl Live {
         }
         Ok(())
     }
-}
-
-/// The next event that is whole.
-pub(super) fn next_whole(rows: &mut Rows<'_>, heads: &Heads, bad: &mut Vec<Bad>) -> Option<Result<Record, StoreError>> {
-    loop {
-        let row: &Row<'_> = match rows.next() {
-            Ok(Some(row)) => row,
-            Ok(None) => return None,
-            Err(error) => return Some(Err(error.into())),
-        };
-        match decode(row, heads) {
-            Ok(Ok(whole)) => return Some(Ok(whole.record)),
-            Ok(Err(found)) => bad.push(found),
-            Err(error) => return Some(Err(error)),
-        }
-    }
-}
-
-/// SQLite's integers are signed; nothing that is stored lies behind.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

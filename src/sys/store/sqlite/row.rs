@@ -1,11 +1,12 @@
 //! Rows of events: read, and held to be whole only if their sum says so.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::{Map, Value};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+use serde_json::{Map, Value, json};
 
-use super::damage::raw;
 use super::heads::{Head, Heads};
 use super::schema::{Fixed, event_sum};
 use crate::base::Wall;
@@ -61,6 +62,27 @@ pub(super) fn examine(row: &Row<'_>, heads: &Heads) -> Result<Result<(u64, i64),
     Ok(log.ok_or_else(|| Bad { seq, place, row: raw(row, COLUMNS) }))
 }
 
+/// The next event that is whole.
+pub(super) fn next_whole(rows: &mut Rows<'_>, heads: &Heads, bad: &mut Vec<Bad>) -> Option<Result<Record, StoreError>> {
+    loop {
+        let row: &Row<'_> = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return None,
+            Err(error) => return Some(Err(error.into())),
+        };
+        match decode(row, heads) {
+            Ok(Ok(whole)) => return Some(Ok(whole.record)),
+            Ok(Err(found)) => bad.push(found),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// SQLite's integers are signed; nothing that is stored lies behind.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 fn place(row: &Row<'_>) -> Option<(i64, u64)> {
     Some((integer(row, 1)?, u64::try_from(integer(row, 2)?).ok()?))
 }
@@ -94,6 +116,25 @@ fn optional(row: &Row<'_>, index: usize) -> Option<Option<i64>> {
         Ok(ValueRef::Null) => Some(None),
         _ => None,
     }
+}
+
+/// All of a row, as it is.
+pub(super) fn raw(row: &Row<'_>, columns: &str) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (index, name) in columns.split(", ").enumerate() {
+        let value = match row.get_ref(index) {
+            Ok(ValueRef::Null) | Err(_) => Value::Null,
+            Ok(ValueRef::Integer(number)) => number.into(),
+            Ok(ValueRef::Real(number)) => json!(number),
+            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+                // Text that is damaged may not be text any more.
+                fields.insert(format!("{name}_base64"), STANDARD.encode(bytes).into());
+                continue;
+            }
+        };
+        fields.insert(name.to_owned(), value);
+    }
+    fields
 }
 
 /// The number of the event at a place, as the index has it.

@@ -18,15 +18,15 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteSettings;
 use super::commit::{insert_event, insert_log};
-use super::damage::{Aside, raw, save_end, save_gap};
+use super::damage::{Aside, save_end, save_gap};
 use super::fault::of_file;
 use super::heads::{Head, Heads};
 use super::live::checkpoint;
 use super::load::{LOG_COLUMNS, dedup_row, log_row};
-use super::open::Way;
-use super::row::{self, decode};
+use super::row::{self, decode, raw};
 use super::schema::{self, Meta, PAGE, event_sum};
 use super::tables;
+use super::way::Way;
 use crate::engine::store::{Damage, Seq, StoreError, StoreFault, Table};
 
 /// Rows of one transaction.

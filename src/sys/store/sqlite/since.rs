@@ -3,8 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::live::Live;
-use super::read::{next_whole, signed};
-use super::row::{Bad, COLUMNS};
+use super::row::{Bad, COLUMNS, next_whole, signed};
 use crate::base::Wall;
 use crate::engine::store::{Page, SINCE_LOOK, StoreError};
 

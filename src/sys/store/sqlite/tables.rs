@@ -5,8 +5,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
-use super::damage::{Aside, raw, set_aside_value};
+use super::damage::{Aside, set_aside_value};
 use super::live::Live;
+use super::row::raw;
 use super::schema::value_sum;
 use crate::engine::store::{Damage, StoreError, StoreFault, Table};
 
