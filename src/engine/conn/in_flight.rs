@@ -26,7 +26,10 @@ impl InFlight {
         let before = u32::from(self.messages);
         debug_assert!(before >= count, "{count} settled of {before}");
         let left = before.saturating_sub(count);
-        self.kib = if left == 0 { 0 } else { (u64::from(self.kib) * u64::from(left) / u64::from(before)) as u16 };
+        // Most are short: then there is nothing to share out.
+        if self.kib != 0 {
+            self.kib = (u64::from(self.kib) * u64::from(left) / u64::from(before)) as u16;
+        }
         self.messages = left as u16;
     }
 
