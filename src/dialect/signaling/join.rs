@@ -94,8 +94,9 @@ impl Signaling {
     /// of it. One that is in already is answered, and nobody is told of it again.
     pub(super) fn enter(&mut self, id: &str, caller: Box<Caller>, joins: bool, now: Now) {
         if caller.is_proved {
-            self.put_out_unproved(id, caller.conn, &caller.key);
+            self.put_out_unproved(id, caller.conn, &caller.key, true);
         }
+        self.give_up_place(id, &caller);
         let Some(room) = self.rooms.get_mut(id) else { return };
         let is_new = room.live(caller.conn).is_none();
         let others = room.others(caller.conn);
@@ -112,13 +113,17 @@ impl Signaling {
         let mut newcomer = room.person(&caller.key);
         // The earlier era tells others the name of the day, the later one the name that is kept.
         if caller.meta.era == Era::Room && !caller.name.is_empty() {
-            newcomer.name = caller.name.clone();
+            newcomer.called = Some(caller.name.clone());
         }
         let there: Vec<Notice> = room
             .live
             .iter()
             .filter(|live| live.conn != caller.conn)
-            .map(|live| notice(room.person(&live.key), live.peer, true))
+            .flat_map(|live| {
+                let away = || Notice::Away { room: id.into(), key: live.key.as_ref().into(), peer: live.peer };
+                [Some(notice(room.person(&live.key), live.peer, true)), live.is_away.then(away)]
+            })
+            .flatten()
             .collect();
         let (name, address) = (room.record.name.clone(), newcomer.address);
         let (conn, peer) = (caller.conn, caller.peer);
@@ -135,6 +140,24 @@ impl Signaling {
         }
         self.mark_active(id, now);
     }
+
+    /// In a full room a key that comes back without its token has the place that is kept for it.
+    fn give_up_place(&mut self, id: &str, caller: &Caller) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        if room.live(caller.conn).is_some() || room.live.len() < self.settings.clients_max {
+            return;
+        }
+        let Some(lost) = place_of(room, caller).map(|live| live.conn) else { return };
+        let Some(gone) = room.take_live(lost) else { return };
+        let others = room.all();
+        self.fx.tell(&[lost], Notice::PutOut { room: id.into() });
+        self.tell_gone(id, &[gone], &others, true);
+    }
+}
+
+/// A kept place that the caller may have, if there is no other: its own key's.
+fn place_of<'a>(room: &'a Room, caller: &Caller) -> Option<&'a Live> {
+    room.live.iter().find(|live| live.is_away && live.key == caller.key)
 }
 
 /// The checks that joining and connecting share, in their order.
@@ -148,7 +171,8 @@ fn may_enter(room: &Room, caller: &Caller, settings: &SignalingSettings) -> Resu
     if room.needs_proof(&caller.key, settings.proof) && !caller.is_proved {
         return Err(Refusal::ProofRequired);
     }
-    if room.live(caller.conn).is_none() && room.live.len() >= settings.clients_max {
+    let is_full = room.live(caller.conn).is_none() && room.live.len() >= settings.clients_max;
+    if is_full && place_of(room, caller).is_none() {
         return Err(Refusal::Full);
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::Signaling;
 use super::peer::Caller;
-use super::room::{Change, Then};
+use super::room::{Change, Live, Then};
 use super::wire::{Notice, Refusal, Reply};
 use crate::base::{ConnId, Now};
 
@@ -11,8 +11,16 @@ impl Signaling {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let Some(gone) = room.take_live(caller.conn) else { return self.fx.refuse(caller, Refusal::NotInThis) };
         let (others, is_owner) = (room.all(), gone.key == room.record.owner);
+        let stays = room.has_key_live(&gone.key);
         self.fx.answer(caller, Reply::Disconnected { room: id.into() });
-        self.fx.tell(&others, Notice::Disconnected { room: id.into(), key: gone.key.as_ref().into(), peer: gone.peer });
+        let (room, key, peer) = (id.into(), gone.key.as_ref().into(), gone.peer);
+        self.fx.tell(
+            &others,
+            match stays {
+                true => Notice::OneLeft { room, key, peer },
+                false => Notice::Disconnected { room, key, peer },
+            },
+        );
         if is_owner {
             self.mark_active(id, now);
         }
@@ -53,7 +61,10 @@ impl Signaling {
 
     /// Others are told of each connection that went, or of a member that had none.
     pub(super) fn tell_left(&mut self, id: &str, key: &str, peers: Vec<u64>, others: &[ConnId], lost: bool) {
-        let left = |peer| Notice::Left { room: id.into(), key: key.into(), peer, lost };
+        let left = |peer: Option<u64>| {
+            let lost = lost && peer.is_some();
+            Notice::Left { room: id.into(), key: key.into(), peer, lost }
+        };
         if peers.is_empty() {
             self.fx.tell(others, left(None));
         }
@@ -62,11 +73,24 @@ impl Signaling {
         }
     }
 
+    /// Others are told of connections that are in the room no more. Where another of the key `stays`
+    /// they are told so: who knows members by their keys would take them for gone.
+    pub(super) fn tell_gone(&mut self, id: &str, gone: &[Live], others: &[ConnId], stays: bool) {
+        for live in gone {
+            if stays {
+                let (key, peer) = (live.key.as_ref().into(), live.peer);
+                self.fx.tell(others, Notice::OneLeft { room: id.into(), key, peer });
+            } else {
+                self.tell_left(id, &live.key, vec![live.peer], others, true);
+            }
+        }
+    }
+
     pub(super) fn on_gone(&mut self, id: &str, conn: ConnId, now: Now) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let Some(gone) = room.take_live(conn) else { return };
-        let (others, is_owner) = (room.all(), gone.key == room.record.owner);
-        self.tell_left(id, &gone.key, vec![gone.peer], &others, true);
+        let (others, is_owner, stays) = (room.all(), gone.key == room.record.owner, room.has_key_live(&gone.key));
+        self.tell_gone(id, &[gone], &others, stays);
         if is_owner {
             self.mark_active(id, now);
         }

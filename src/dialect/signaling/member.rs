@@ -55,18 +55,19 @@ impl Signaling {
         self.fx.tell(&told, Notice::Named { room: id.into(), key: key.into(), name });
     }
 
-    /// Nobody is in a room any more with a key that it only states, and another connection has proved.
-    pub(super) fn put_out_unproved(&mut self, id: &str, conn: ConnId, key: &str) {
+    /// Nobody is in a room any more with a key that it only states, and another connection has proved: one that
+    /// is in, or `comes`.
+    pub(super) fn put_out_unproved(&mut self, id: &str, conn: ConnId, key: &str, comes: bool) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         if let Some(live) = room.live_mut(conn) {
             live.is_proved = true;
         }
         let gone = room.take_unproved(key);
-        let others = room.all();
+        let (others, stays) = (room.all(), comes || room.has_key_live(key));
         let conns: Vec<ConnId> = gone.iter().map(|live| live.conn).collect();
         if !conns.is_empty() {
             self.fx.tell(&conns, Notice::PutOut { room: id.into() });
-            self.tell_left(id, key, gone.iter().map(|live| live.peer).collect(), &others, true);
+            self.tell_gone(id, &gone, &others, stays);
         }
     }
 }

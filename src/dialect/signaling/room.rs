@@ -171,6 +171,7 @@ impl Room {
         Person {
             key: key.into(),
             name: member.map(|member| member.name.clone()).unwrap_or_default(),
+            called: None,
             address: member.map_or(0, |member| member.address),
             online: self.has_key_live(key),
         }
@@ -180,6 +181,7 @@ impl Room {
         let person = |member: &Member| Person {
             key: member.key.as_ref().into(),
             name: member.name.clone(),
+            called: None,
             address: member.address,
             online: self.has_key_live(&member.key),
         };

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::person::key;
 use super::scene::{Disk, Scene, loose};
 use crate::base::{ConnId, Metric, Reason};
+use crate::dialect::signaling::SignalingSettings;
 
 struct Pair {
     scene: Scene,
@@ -32,7 +33,7 @@ fn pair(workers: usize) -> Pair {
 }
 
 fn candidate(room: &str, number: usize) -> Value {
-    json!({"room_id": room, "destination_id": key(2), "candidate": number})
+    json!({"room_id": room, "destination_id": key(2), "candidate": number.to_string()})
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn a_lost_connection_s_place_is_kept_with_what_came_for_it() {
         let kinds: Vec<&str> = resumed.iter().map(|got| &*got.kind).collect();
         assert_eq!(kinds, ["Resumed", "Candidate", "Candidate", "Candidate"]);
         let numbers: Vec<&Value> = resumed[1..].iter().map(|got| &got.payload["candidate"]).collect();
-        assert_eq!(numbers, [0, 1, 2]);
+        assert_eq!(numbers, ["0", "1", "2"]);
         assert_eq!(resumed[0].payload["rooms"], json!([{"room_id": room, "room_name": "r"}]));
         assert_eq!((&resumed[0].payload["missed"], resumed[0].id.as_str()), (&json!(0), "r"));
         let back = scene.read(a);
@@ -131,7 +132,7 @@ fn too_much_for_an_absent_peer_is_counted() {
     let resumed = scene.ask(c, "Resume", &json!({"resume_token": token}));
     assert_eq!(resumed.payload["missed"], 36);
     let numbers: Vec<Value> = scene.read(c).into_iter().map(|got| got.payload["candidate"].clone()).collect();
-    assert_eq!(numbers, (36..100).collect::<Vec<_>>());
+    assert_eq!(numbers, (36..100).map(|number| number.to_string()).collect::<Vec<_>>());
     assert_eq!(scene.counters.value(Metric::SIGNALING_SIGNALS_DROPPED), 36);
 }
 
@@ -184,7 +185,7 @@ fn what_comes_while_a_place_is_taken_comes_behind_what_was_queued() {
         assert_eq!(kinds, ["Resumed", "Candidate", "Candidate", "Candidate"], "{workers}");
         assert_eq!(pings.len(), 1);
         let numbers: Vec<&Value> = told[1..4].iter().map(|got| &got.payload["candidate"]).collect();
-        assert_eq!(numbers, [0, 1, 2]);
+        assert_eq!(numbers, ["0", "1", "2"]);
         assert_eq!(told[0].payload["rooms"][0]["room_name"], "x");
     }
 }
@@ -225,5 +226,66 @@ fn a_room_that_goes_while_a_place_is_taken_is_not_taken_over() {
         let resumed = scene.read(c).remove(0);
         assert_eq!(resumed.payload["rooms"], json!([{"room_id": room, "room_name": "x"}]));
         assert_eq!(scene.error(c, "DisconnectRoom", &json!({"room_id": other})), "Not connected to this room");
+    }
+}
+
+#[test]
+fn who_comes_back_without_its_token_is_not_taken_for_gone() {
+    for workers in [1, 2] {
+        let Pair { mut scene, a, b, room, .. } = pair(workers);
+        scene.close(b);
+        let again = scene.open();
+        let connect = json!({"room_id": room, "public_key": key(2)});
+        assert_eq!(scene.ask(again, "ConnectRoom", &connect).kind, "RoomConnected");
+        assert_eq!(scene.kinds(a), ["PeerAway", "PeerConnected"]);
+        scene.pass(Duration::from_secs(60));
+        // Who knows members by their keys is told nothing that it knows.
+        assert_eq!(scene.kinds(a), ["ConnectionLeft"]);
+        let present = scene.ask(a, "Presence", &json!({})).payload["peers"].clone();
+        assert_eq!(present.as_array().unwrap().len(), 2);
+        scene.close(again);
+        assert_eq!(scene.kinds(a), ["PeerLeft"]);
+    }
+}
+
+#[test]
+fn who_comes_is_told_who_is_away() {
+    for workers in [1, 2] {
+        let Pair { mut scene, b, room, .. } = pair(workers);
+        scene.close(b);
+        let c = scene.open();
+        scene.join(c, &room, 3);
+        let told = scene.read(c);
+        let told: Vec<_> = told.iter().map(|got| (got.kind.as_str(), got.payload["public_key"].clone())).collect();
+        let (one, two) = (json!(key(1)), json!(key(2)));
+        assert_eq!(told, [("PeerJoined", one.clone()), ("PeerJoined", two.clone()), ("PeerAway", two.clone())]);
+        let twice = scene.ask(c, "ConnectRoom", &json!({"room_id": room, "public_key": key(3)}));
+        assert_eq!(twice.kind, "RoomConnected");
+        assert_eq!(scene.kinds(c), ["PeerConnected", "PeerConnected", "PeerAway"]);
+    }
+}
+
+#[test]
+fn a_key_does_not_keep_itself_out_of_a_full_room() {
+    for workers in [1, 2, 3] {
+        let settings = SignalingSettings { clients_max: 2, ..loose() };
+        let mut scene = Scene::new(workers, settings);
+        let (a, b, c) = (scene.open(), scene.open(), scene.open());
+        let room = scene.room(a, 1);
+        let join = |who| json!({"room_id": room, "password": "1234", "public_key": key(who), "grace": true});
+        let token = scene.ask(b, "JoinRoom", &join(2)).payload["resume_token"].clone();
+        scene.close(b);
+        assert_eq!(scene.error(c, "JoinRoom", &join(3)), "Room is full");
+        scene.read(a);
+        let again = scene.open();
+        let answer = scene.ask(again, "ConnectRoom", &json!({"room_id": room, "public_key": key(2)}));
+        assert_eq!(answer.kind, "RoomConnected");
+        assert_eq!(scene.kinds(again), ["PeerConnected"]);
+        assert_eq!(scene.kinds(a), ["ConnectionLeft", "PeerConnected"]);
+        // The place is another's now.
+        assert_eq!(scene.error(c, "Resume", &json!({"resume_token": token})), "Resume token is not valid");
+        assert_eq!(scene.error(c, "JoinRoom", &join(3)), "Room is full");
+        scene.pass(Duration::from_secs(60));
+        assert!(scene.read(a).is_empty());
     }
 }

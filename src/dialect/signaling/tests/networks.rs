@@ -116,3 +116,45 @@ fn lists_are_pushed_in_both_eras_words_to_who_names_a_key() {
         assert!(scene.read(c).is_empty());
     }
 }
+
+#[test]
+fn the_name_of_the_day_is_for_those_who_keep_none() {
+    for workers in [1, 2] {
+        let mut scene = Scene::new(workers, loose());
+        let (old, new, both) = (scene.open(), scene.open(), scene.open());
+        let room = scene.room(old, 1);
+        join(&mut scene, new, &room, 2);
+        let payload = json!({"room_id": room, "password": "1234", "public_key": key(3), "username": "bob"});
+        scene.ask(both, "JoinRoom", &payload);
+        scene.ask(both, "DisconnectRoom", &json!({}));
+        (scene.read(old), scene.read(new));
+        scene.ask(both, "ConnectRoom", &json!({"room_id": room, "public_key": key(3), "username": "User"}));
+        assert_eq!(scene.read(old)[0].payload["username"], "User");
+        assert_eq!(scene.read(new)[0].payload["computername"], "bob");
+    }
+}
+
+#[test]
+fn the_room_of_a_signal_is_the_server_s_in_both_words() {
+    let mut scene = Scene::new(1, loose());
+    let (old, new) = (scene.open(), scene.open());
+    let room = scene.room(old, 1);
+    join(&mut scene, new, &room, 2);
+    (scene.read(old), scene.read(new));
+    let forged = json!({"target_public_key": key(1), "sdp": "v", "room_id": "forged"});
+    scene.ask(new, "SdpOffer", &forged);
+    let got = scene.read(old).remove(0).payload;
+    assert_eq!((&got["network_id"], got.get("room_id")), (&json!(room), None));
+    let forged = json!({"destination_id": key(2), "offer": "v", "network_id": "forged"});
+    scene.send(old, "", "Offer", &forged);
+    let got = scene.read(new).remove(0).payload;
+    assert_eq!((&got["room_id"], got.get("network_id")), (&json!(room), None));
+    // Data for one peer goes to that one, by each of the names.
+    let third = scene.open();
+    scene.join(third, &room, 3);
+    (scene.read(old), scene.read(new), scene.read(third));
+    for name in ["target_public_key", "destination_id", "target_id"] {
+        scene.send(old, "", "Relay", &json!({"room_id": room, name: key(3), "data": "d"}));
+        assert_eq!((scene.kinds(third), scene.kinds(new)), (vec!["Relay".to_owned()], vec![]));
+    }
+}

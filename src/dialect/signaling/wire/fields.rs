@@ -48,6 +48,15 @@ impl<'a> Fields<'a> {
         Ok(text.into())
     }
 
+    /// Holds a field to what its JSON may be; `null` and nothing always may.
+    pub(super) fn check(&self, name: &str, is_one: fn(&str) -> bool) -> Result<(), Bad> {
+        match self.raw(name).map(RawValue::get) {
+            None | Some("null") => Ok(()),
+            Some(json) if is_one(json) => Ok(()),
+            Some(_) => Err(Bad),
+        }
+    }
+
     /// Whether it is `true`; what is no boolean is not.
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.raw(name).is_some_and(|raw| raw.get() == "true")
@@ -84,6 +93,21 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
         from.deserialize_map(Reader)
     }
+}
+
+/// Whether JSON is a string.
+pub(super) fn is_string(json: &str) -> bool {
+    json.starts_with('"')
+}
+
+/// Whether JSON is a string or an object.
+pub(super) fn is_description(json: &str) -> bool {
+    json.starts_with(['"', '{'])
+}
+
+/// Whether JSON is a whole number.
+pub(super) fn is_whole(json: &str) -> bool {
+    json.parse::<i64>().is_ok()
 }
 
 /// Whether JSON is nested deeper than so many levels. Of what is no JSON the answer is no matter.

@@ -7,6 +7,8 @@ use crate::base::Wall;
 pub(in crate::dialect::signaling) struct Person {
     pub key: Box<str>,
     pub name: Box<str>,
+    /// What it called itself when it came, in the words that keep no name.
+    pub called: Option<Box<str>>,
     /// The last byte of its address.
     pub address: u8,
     pub online: bool,
@@ -21,6 +23,9 @@ pub(in crate::dialect::signaling) enum Notice {
     Connected { room: Box<str>, person: Person, peer: u64, polite: bool },
     /// Somebody is no member any more, or its connection is `lost`.
     Left { room: Box<str>, key: Box<str>, peer: Option<u64>, lost: bool },
+    /// One of a key's connections went, and another is in the room: who knows members by their keys
+    /// has nothing to do.
+    OneLeft { room: Box<str>, key: Box<str>, peer: u64 },
     /// Somebody went, and stays a member.
     Disconnected { room: Box<str>, key: Box<str>, peer: u64 },
     /// The connection is lost, and its place is kept.
@@ -49,6 +54,7 @@ impl Notice {
         match self {
             Notice::Joined { room, person, .. } | Notice::Connected { room, person, .. } => Some((room, &person.key)),
             Notice::Left { room, key, .. }
+            | Notice::OneLeft { room, key, .. }
             | Notice::Disconnected { room, key, .. }
             | Notice::Away { room, key, .. }
             | Notice::Back { room, key, .. }
@@ -68,6 +74,7 @@ impl Notice {
         match &mut notice {
             Notice::Joined { person, .. } | Notice::Connected { person, .. } => person.key = other,
             Notice::Left { key, .. }
+            | Notice::OneLeft { key, .. }
             | Notice::Disconnected { key, .. }
             | Notice::Away { key, .. }
             | Notice::Back { key, .. }

@@ -185,6 +185,7 @@ pub(in crate::dialect::signaling) fn told(notice: &Notice, era: Era) -> SmallVec
             }
             all
         }
+        Notice::OneLeft { room, key, peer } => smallvec![who("ConnectionLeft", era, room, key, Some(*peer))],
         Notice::Disconnected { room, key, peer } => {
             smallvec![who(era.pick("PeerDisconnected", "ComputerDisconnected"), era, room, key, Some(*peer))]
         }
@@ -228,7 +229,7 @@ pub(in crate::dialect::signaling) fn told(notice: &Notice, era: Era) -> SmallVec
 
 fn newcomer(name: &'static str, room: &str, person: &Person, peer: u64, polite: bool) -> Message {
     // Who comes is told of those who are there under one name, as ever.
-    let username = if polite { "Peer" } else { &*person.name };
+    let username = if polite { "Peer" } else { person.called.as_deref().unwrap_or(&person.name) };
     message(
         name,
         [

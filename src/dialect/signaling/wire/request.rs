@@ -1,7 +1,7 @@
 //! Requests, as they are asked for in either era.
 
 use super::envelope::Payload;
-use super::fields::{Bad, Fields};
+use super::fields::{Bad, Fields, is_string};
 use super::{Era, Kind, Refusal, Signal};
 use crate::base::Secret;
 use crate::dialect::signaling::limits::{KEY_BYTES, NAME_BYTES, RELAY_BYTES, ROOM_NAME_BYTES};
@@ -104,6 +104,10 @@ fn read(kind: Kind, era: Era, fields: &Fields<'_>) -> Result<Request, Bad> {
     let room = || fields.text(era.id(), usize::MAX);
     let key = || fields.text("public_key", KEY_BYTES);
     let grace = fields.is_set("grace");
+    if matches!(kind, Kind::Disconnect | Kind::Kick | Kind::Rename) {
+        // It does not count there, and is of its type all the same.
+        fields.check("public_key", is_string)?;
+    }
     Ok(match kind {
         Kind::Create => Request::Create {
             name: fields.text(era.name(), ROOM_NAME_BYTES)?,
@@ -157,8 +161,10 @@ fn username(era: Era, fields: &Fields<'_>) -> Result<Box<str>, Bad> {
     fields.text(name, NAME_BYTES)
 }
 
+/// Whom it is about or for, by whichever name is there.
 fn target(fields: &Fields<'_>) -> Result<Box<str>, Bad> {
-    let name = if fields.has("target_id") { "target_id" } else { "destination_id" };
+    let names = ["target_id", "destination_id", "target_public_key"];
+    let name = names.into_iter().find(|name| fields.has(name)).unwrap_or("target_id");
     fields.text(name, KEY_BYTES)
 }
 
@@ -210,6 +216,31 @@ mod tests {
         }
         assert_eq!(refused("Ping", "[]").as_deref(), Some("Invalid ping format"));
         assert_eq!(refused("createRoom", "{}").as_deref(), Some("Unknown message type"));
+    }
+
+    #[test]
+    fn what_a_signal_carries_is_of_its_type() {
+        for (name, field, good, bad) in [
+            ("Offer", "offer", &["\"v=0\"", "{\"type\":\"offer\"}", "null"][..], &["7", "[1]", "true"][..]),
+            ("Answer", "answer", &["\"v=0\"", "{}", "null"], &["7", "[1]", "false"]),
+            ("Candidate", "candidate", &["\"\"", "{}", "null"], &["7", "[]"]),
+            ("SdpOffer", "sdp", &["\"v=0\"", "null"], &["7", "{}", "[1]"]),
+            ("SdpAnswer", "sdp", &["\"v=0\"", "null"], &["7", "{}", "[1]"]),
+            ("IceCandidate", "candidate", &["\"\"", "null"], &["7", "{}"]),
+            ("IceCandidate", "sdp_mid", &["\"0\"", "null"], &["7", "{}"]),
+            ("IceCandidate", "sdp_m_line_index", &["0", "-1", "null"], &["\"x\"", "0.5", "[0]"]),
+            ("Offer", "public_key", &["\"k\"", "null"], &["7"]),
+            ("SdpOffer", "sender_public_key", &["\"k\"", "null"], &["7"]),
+            ("Kick", "public_key", &["\"k\"", "null"], &["7"]),
+            ("Rename", "public_key", &["\"k\"", "null"], &["7"]),
+            ("DisconnectRoom", "public_key", &["\"k\"", "null"], &["7"]),
+            ("Ping", "public_key", &["\"k\"", "7"], &[]),
+        ] {
+            for (value, is_good) in good.iter().map(|it| (it, true)).chain(bad.iter().map(|it| (it, false))) {
+                let payload = format!("{{\"{field}\":{value}}}");
+                assert_eq!(refused(name, &payload).is_none(), is_good, "{name} {payload}");
+            }
+        }
     }
 
     #[test]

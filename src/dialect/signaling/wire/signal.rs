@@ -1,7 +1,7 @@
 //! Offers, answers and candidates: what is passed on is what was sent, with the sender written by
 //! the server.
 
-use super::fields::{Bad, Fields};
+use super::fields::{Bad, Fields, is_description, is_string, is_whole};
 use super::{Era, SignalOut};
 use crate::dialect::signaling::limits::{CANDIDATE_BYTES, KEY_BYTES, SDP_BYTES, SIGNAL_REST_BYTES};
 
@@ -27,7 +27,7 @@ pub(in crate::dialect::signaling) struct Signal {
 }
 
 /// Fields that only the server writes.
-const WRITTEN: &[&str] = &["public_key", "sender_public_key", "sender_id", "publicKey"];
+const WRITTEN: &[&str] = &["public_key", "sender_public_key", "sender_id", "publicKey", "room_id", "network_id"];
 
 impl Signal {
     /// Bytes that it holds, about.
@@ -53,11 +53,17 @@ impl Signal {
             SignalKind::Answer => (era.pick("answer", "sdp"), SDP_BYTES),
             SignalKind::Candidate => ("candidate", CANDIDATE_BYTES),
         };
+        // What browsers make of a description or a candidate is an object, and GoVPN's are strings.
+        fields.check(data, era.pick(is_description, is_string))?;
+        fields.check("sdp_mid", is_string)?;
+        fields.check("sdp_m_line_index", is_whole)?;
+        fields.check("public_key", is_string)?;
+        fields.check("sender_public_key", is_string)?;
         if fields.raw(data).is_some_and(|raw| raw.get().len() > data_max) {
             return Err(Bad);
         }
         let mut body = String::new();
-        for (key, raw) in fields.iter().filter(|(key, _)| !is_written(key, era)) {
+        for (key, raw) in fields.iter().filter(|(key, _)| !is_written(key)) {
             push_field(&mut body, key, raw.get());
         }
         if body.len() > data_max + SIGNAL_REST_BYTES {
@@ -89,8 +95,8 @@ impl Signal {
 }
 
 /// Whether the server writes a field itself: what the sender wrote there is not passed on.
-fn is_written(key: &str, era: Era) -> bool {
-    key.eq_ignore_ascii_case(era.id()) || WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))
+fn is_written(key: &str) -> bool {
+    WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
 fn push_field(out: &mut String, key: &str, raw: &str) {
