@@ -68,8 +68,10 @@ impl World {
             assert!(known == key, "peer {peer:x} has another key than {key}");
         }
         self.check_told(&room, got, key);
-        if let (Some(peer), "PeerLeft" | "ComputerLeft" | "PeerDisconnected" | "ComputerDisconnected") =
-            (peer, got.kind.as_str())
+        if let (
+            Some(peer),
+            "PeerLeft" | "ComputerLeft" | "ConnectionLeft" | "PeerDisconnected" | "ComputerDisconnected",
+        ) = (peer, got.kind.as_str())
         {
             self.out.insert((room.as_str().into(), peer), step);
         }
@@ -98,7 +100,7 @@ impl World {
                 Some(peer) => view.gone(peer, key.expect("a key")),
                 None => view.left(key.expect("a key")),
             },
-            "PeerDisconnected" | "ComputerDisconnected" => {
+            "ConnectionLeft" | "PeerDisconnected" | "ComputerDisconnected" => {
                 let (peer, key) = peer_key();
                 view.gone(peer, key);
             }

@@ -23,6 +23,8 @@ pub struct View {
     pub peers: BTreeMap<u64, Seen>,
     /// Who is there already is being told: those that are still to come, if it was in before.
     pub listing: Option<Option<BTreeSet<u64>>>,
+    /// Of whom it was told last in that list: behind it may stand that this one is lost.
+    pub listed: Option<u64>,
     /// What it heard, in its order.
     pub heard: Vec<Event>,
 }
@@ -41,6 +43,7 @@ impl View {
 
     /// Something else is told: the list is over.
     pub fn end_list(&mut self) {
+        self.listed = None;
         if let Some(Some(left)) = self.listing.take() {
             assert!(left.is_empty(), "who came again was not told of {left:x?}");
         }
@@ -48,6 +51,7 @@ impl View {
 
     /// Somebody was there before.
     pub fn there(&mut self, peer: u64, key: u8) {
+        self.listed = Some(peer);
         match &mut self.listing {
             None => panic!("told of peer {peer:x} as there before, and nobody came"),
             Some(Some(left)) => assert!(left.remove(&peer), "told twice of peer {peer:x}, or it was not there"),
@@ -87,6 +91,11 @@ impl View {
     }
 
     pub fn away(&mut self, peer: u64, is_away: bool) {
+        if is_away && self.listed.take_if(|listed| *listed == peer).is_some() {
+            let seen = self.peers.get_mut(&peer).expect("it was listed");
+            seen.is_away = true;
+            return;
+        }
         self.end_list();
         match self.peers.get_mut(&peer) {
             Some(seen) => {
