@@ -1,5 +1,6 @@
 """Signaling: what is added for who asks: presence, coming back, TURN credentials, and data through the server."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -144,6 +145,40 @@ async def test_the_place_of_an_absent_peer_is_not_free(start):
         assert await c.error("JoinRoom", c.joining(room)) == "Room is full"
         await a.note("PeerLeft")
         await c.join(room)
+
+
+@pytest.mark.parametrize("places", [2, 50])
+async def test_who_comes_back_without_its_token_is_not_taken_for_gone(start, places):
+    """As after reloading a page: whoever knows members by their keys hears what it would hear without a place that is kept."""
+    server = start({"Signaling": CONFIG["Signaling"] | {"MaxClientsPerRoom": places}})
+    async with couple(server) as (a, b, room):
+        token = (await b.join(room, grace=True))["resume_token"]
+        b.cut()
+        away = await a.told("PeerAway", public_key=b.key)
+        async with Peer.open(server, b.key) as back:
+            await back.connect(room)
+            assert (await a.told("PeerLeft", public_key=b.key))["connection_id"] == away["connection_id"]
+            here = await a.told("PeerConnected", public_key=b.key)
+            assert here["connection_id"] != away["connection_id"]
+            async with Peer.open(server, b.key) as late:
+                assert await late.error("Resume", {"resume_token": token}) == "Resume token is not valid"
+            await a.send(*a.signal("Offer", room, here["connection_id"], "still"))
+            await back.told("Offer", offer="still")
+            await asyncio.sleep(2.5)
+            assert [note.type for note in a.notes if note.type == "PeerLeft"] == []
+            presence = await a.ok("Presence", {"room_id": room}, "Presence")
+            assert {peer["public_key"]: peer["state"] for peer in presence["peers"]} == {a.key: "online", b.key: "online"}
+
+
+async def test_who_comes_is_told_who_is_away(server):
+    async with couple(server) as (a, b, room), Peer.open(server) as c:
+        await b.join(room, grace=True)
+        b.cut()
+        await a.note("PeerAway")
+        await c.join(room)
+        await c.told("PeerJoined", public_key=a.key)
+        joined = await c.told("PeerJoined", public_key=b.key)
+        await c.told("PeerAway", public_key=b.key, connection_id=joined["connection_id"])
 
 
 async def test_what_is_too_much_to_keep_is_counted(server):

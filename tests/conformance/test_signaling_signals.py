@@ -180,3 +180,41 @@ async def test_as_many_as_are_held_and_no_more(server):
         await eventually(lambda: b.notes and b.notes[-1]["candidate"] == "500")
         numbers = [int(note["candidate"]) for note in b.notes]
         assert 64 <= len(numbers) <= 501 and numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    "kind,field,values,error",
+    [
+        ("Offer", "offer", [7, [1], True], "Invalid offer format"),
+        ("Answer", "answer", [7, [1], True], "Invalid answer format"),
+        ("Candidate", "candidate", [7, [1]], "Invalid candidate format"),
+        ("Offer", "public_key", [7, {}], "Invalid offer format"),
+        ("SdpOffer", "sdp", [7, [1], {}], "Invalid SDP offer format"),
+        ("SdpAnswer", "sdp", [7, [1], {}], "Invalid SDP answer format"),
+        ("IceCandidate", "candidate", [7, {}], "Invalid ICE candidate format"),
+        ("IceCandidate", "sdp_mid", [7, {}], "Invalid ICE candidate format"),
+        ("IceCandidate", "sdp_m_line_index", ["x", 0.5], "Invalid ICE candidate format"),
+        ("SdpOffer", "sender_public_key", [7, []], "Invalid SDP offer format"),
+    ],
+)
+async def test_a_signal_of_a_wrong_type_reaches_nobody(server, kind, field, values, error):
+    async with Peer.open(server) as a, Peer.open(server) as b:
+        room = await a.create()
+        await b.join(room)
+        await b.meets()
+        for value in values:
+            payload = {"destination_id": b.key, "target_public_key": b.key, "offer": "o", "sdp": "s", "candidate": "c"}
+            assert await a.error(kind, payload | {field: value}) == error
+        await b.sync()
+        await b.quiet()
+
+
+async def test_the_objects_that_browsers_make_pass(server):
+    async with Peer.open(server) as a, Peer.open(server) as b:
+        room = await a.create()
+        await b.join(room)
+        offer = {"type": "offer", "sdp": "v=0"}
+        await a.send("Offer", {"room_id": room, "destination_id": b.key, "offer": offer})
+        assert (await b.note("Offer"))["offer"] == offer
+        await a.send("Candidate", {"room_id": room, "destination_id": b.key, "candidate": None})
+        assert (await b.note("Candidate"))["candidate"] is None

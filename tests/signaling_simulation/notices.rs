@@ -68,10 +68,8 @@ impl World {
             assert!(known == key, "peer {peer:x} has another key than {key}");
         }
         self.check_told(&room, got, key);
-        if let (
-            Some(peer),
-            "PeerLeft" | "ComputerLeft" | "ConnectionLeft" | "PeerDisconnected" | "ComputerDisconnected",
-        ) = (peer, got.kind.as_str())
+        if let (Some(peer), "PeerLeft" | "ComputerLeft" | "PeerDisconnected" | "ComputerDisconnected") =
+            (peer, got.kind.as_str())
         {
             self.out.insert((room.as_str().into(), peer), step);
         }
@@ -88,6 +86,10 @@ impl World {
         let view = of.views.get_mut(&room).expect("it is in the room");
         let peer_key = || (peer.expect("a connection's id"), key.expect("a key"));
         match got.kind.as_str() {
+            "PeerJoined" | "ComputerJoined" if got.payload["again"] == true => {
+                let (peer, key) = peer_key();
+                view.again(peer, key);
+            }
             "PeerJoined" | "PeerConnected" | "ComputerJoined" | "ComputerConnected" => {
                 let (peer, key) = peer_key();
                 if self.out.contains_key(&(room.as_str().into(), peer)) {
@@ -100,7 +102,7 @@ impl World {
                 Some(peer) => view.gone(peer, key.expect("a key")),
                 None => view.left(key.expect("a key")),
             },
-            "ConnectionLeft" | "PeerDisconnected" | "ComputerDisconnected" => {
+            "PeerDisconnected" | "ComputerDisconnected" => {
                 let (peer, key) = peer_key();
                 view.gone(peer, key);
             }

@@ -74,6 +74,15 @@ impl View {
         self.heard.push(Event::Enter(peer));
     }
 
+    /// Of a key's connections one went, and this one is there as before.
+    pub fn again(&mut self, peer: u64, key: u8) {
+        self.end_list();
+        self.listed = Some(peer);
+        assert!(self.peers.contains_key(&peer) || self.is_vague, "peer {peer:x} stays, and was not there");
+        let seen = self.peers.entry(peer).or_insert(Seen { key, is_away: false });
+        assert!(seen.key == key, "peer {peer:x} stays with another's key");
+    }
+
     /// Somebody went.
     pub fn gone(&mut self, peer: u64, key: u8) {
         self.end_list();

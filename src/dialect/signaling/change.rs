@@ -103,7 +103,7 @@ impl Signaling {
             }
             Then::Prove { back, ask, conn, key } => {
                 if is_written {
-                    self.put_out_unproved(id, conn, &key, false);
+                    self.put_out_unproved(id, conn, &key);
                 }
                 self.fx.say(back, Say::Part { ask, part: Part::Done(is_written) });
             }

@@ -10,7 +10,7 @@ use super::room::{Change, Live, Room, Then};
 use super::settings::SignalingSettings;
 use super::throttle::{Throttled, passwords};
 use super::wire::{Era, Notice, Refusal, Reply};
-use crate::base::{Metric, Now, Secret};
+use crate::base::{ConnId, Metric, Now, Secret};
 
 pub(super) fn live(caller: &Caller, room: &str, aliases: &Aliases) -> Live {
     Live {
@@ -94,9 +94,9 @@ impl Signaling {
     /// of it. One that is in already is answered, and nobody is told of it again.
     pub(super) fn enter(&mut self, id: &str, caller: Box<Caller>, joins: bool, now: Now) {
         if caller.is_proved {
-            self.put_out_unproved(id, caller.conn, &caller.key, true);
+            self.put_out_unproved(id, caller.conn, &caller.key);
         }
-        self.give_up_place(id, &caller);
+        self.give_up_places(id, &caller);
         let Some(room) = self.rooms.get_mut(id) else { return };
         let is_new = room.live(caller.conn).is_none();
         let others = room.others(caller.conn);
@@ -141,23 +141,22 @@ impl Signaling {
         self.mark_active(id, now);
     }
 
-    /// In a full room a key that comes back without its token has the place that is kept for it.
-    fn give_up_place(&mut self, id: &str, caller: &Caller) {
-        let Some(room) = self.rooms.get_mut(id) else { return };
-        if room.live(caller.conn).is_some() || room.live.len() < self.settings.clients_max {
-            return;
+    /// A key that comes without its token has the places no longer that were kept for it.
+    fn give_up_places(&mut self, id: &str, caller: &Caller) {
+        let Some(room) = self.rooms.get_mut(id).filter(|room| room.live(caller.conn).is_none()) else { return };
+        let lost: Vec<ConnId> = kept_for(room, &caller.key).map(|live| live.conn).collect();
+        let gone: Vec<Live> = lost.iter().filter_map(|conn| room.take_live(*conn)).collect();
+        if !gone.is_empty() {
+            let others = room.all();
+            self.fx.tell(&lost, Notice::PutOut { room: id.into() });
+            self.tell_lost(id, &caller.key, &gone, &others);
         }
-        let Some(lost) = place_of(room, caller).map(|live| live.conn) else { return };
-        let Some(gone) = room.take_live(lost) else { return };
-        let others = room.all();
-        self.fx.tell(&[lost], Notice::PutOut { room: id.into() });
-        self.tell_gone(id, &[gone], &others, true);
     }
 }
 
-/// A kept place that the caller may have, if there is no other: its own key's.
-fn place_of<'a>(room: &'a Room, caller: &Caller) -> Option<&'a Live> {
-    room.live.iter().find(|live| live.is_away && live.key == caller.key)
+/// Places that are kept for lost connections of a key.
+fn kept_for<'a>(room: &'a Room, key: &str) -> impl Iterator<Item = &'a Live> {
+    room.live.iter().filter(move |live| live.is_away && *live.key == *key)
 }
 
 /// The checks that joining and connecting share, in their order.
@@ -171,8 +170,8 @@ fn may_enter(room: &Room, caller: &Caller, settings: &SignalingSettings) -> Resu
     if room.needs_proof(&caller.key, settings.proof) && !caller.is_proved {
         return Err(Refusal::ProofRequired);
     }
-    let is_full = room.live(caller.conn).is_none() && room.live.len() >= settings.clients_max;
-    if is_full && place_of(room, caller).is_none() {
+    let kept = kept_for(room, &caller.key).count();
+    if room.live(caller.conn).is_none() && room.live.len() - kept >= settings.clients_max {
         return Err(Refusal::Full);
     }
     Ok(())

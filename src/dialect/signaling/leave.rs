@@ -11,16 +11,10 @@ impl Signaling {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let Some(gone) = room.take_live(caller.conn) else { return self.fx.refuse(caller, Refusal::NotInThis) };
         let (others, is_owner) = (room.all(), gone.key == room.record.owner);
-        let stays = room.has_key_live(&gone.key);
         self.fx.answer(caller, Reply::Disconnected { room: id.into() });
-        let (room, key, peer) = (id.into(), gone.key.as_ref().into(), gone.peer);
-        self.fx.tell(
-            &others,
-            match stays {
-                true => Notice::OneLeft { room, key, peer },
-                false => Notice::Disconnected { room, key, peer },
-            },
-        );
+        let (key, peer) = (gone.key.as_ref().into(), gone.peer);
+        self.fx.tell(&others, Notice::Disconnected { room: id.into(), key, peer });
+        self.tell_who_stays(id, &gone.key);
         if is_owner {
             self.mark_active(id, now);
         }
@@ -73,15 +67,24 @@ impl Signaling {
         }
     }
 
-    /// Others are told of connections that are in the room no more. Where another of the key `stays`
-    /// they are told so: who knows members by their keys would take them for gone.
-    pub(super) fn tell_gone(&mut self, id: &str, gone: &[Live], others: &[ConnId], stays: bool) {
-        for live in gone {
-            if stays {
-                let (key, peer) = (live.key.as_ref().into(), live.peer);
-                self.fx.tell(others, Notice::OneLeft { room: id.into(), key, peer });
-            } else {
-                self.tell_left(id, &live.key, vec![live.peer], others, true);
+    /// Others are told of connections of a key that are in the room no more, and who of them is.
+    pub(super) fn tell_lost(&mut self, id: &str, key: &str, gone: &[Live], others: &[ConnId]) {
+        self.tell_left(id, key, gone.iter().map(|live| live.peer).collect(), others, true);
+        self.tell_who_stays(id, key);
+    }
+
+    /// One connection of a key went, and another may be there: who knows members by their keys is told
+    /// of that one once more, with the part that each has towards it.
+    fn tell_who_stays(&mut self, id: &str, key: &str) {
+        let Some(room) = self.rooms.get(id) else { return };
+        let places = || room.live.iter().enumerate().rev().filter(|(_, live)| *live.key == *key);
+        let Some((place, stays)) = places().find(|(_, live)| !live.is_away).or_else(|| places().next()) else { return };
+        let (room_id, person, peer, is_away) = (&*room.record.id, room.person(key), stays.peer, stays.is_away);
+        let conns = |live: &[Live]| live.iter().map(|live| live.conn).collect::<Vec<ConnId>>();
+        for (conns, polite) in [(conns(&room.live[..place]), false), (conns(&room.live[place + 1..]), true)] {
+            self.fx.tell(&conns, Notice::Stays { room: room_id.into(), person: person.clone(), peer, polite });
+            if is_away {
+                self.fx.tell(&conns, Notice::Away { room: room_id.into(), key: key.into(), peer });
             }
         }
     }
@@ -89,8 +92,8 @@ impl Signaling {
     pub(super) fn on_gone(&mut self, id: &str, conn: ConnId, now: Now) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let Some(gone) = room.take_live(conn) else { return };
-        let (others, is_owner, stays) = (room.all(), gone.key == room.record.owner, room.has_key_live(&gone.key));
-        self.tell_gone(id, &[gone], &others, stays);
+        let (others, is_owner, key) = (room.all(), gone.key == room.record.owner, gone.key.clone());
+        self.tell_lost(id, &key, &[gone], &others);
         if is_owner {
             self.mark_active(id, now);
         }

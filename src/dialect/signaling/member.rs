@@ -55,19 +55,18 @@ impl Signaling {
         self.fx.tell(&told, Notice::Named { room: id.into(), key: key.into(), name });
     }
 
-    /// Nobody is in a room any more with a key that it only states, and another connection has proved: one that
-    /// is in, or `comes`.
-    pub(super) fn put_out_unproved(&mut self, id: &str, conn: ConnId, key: &str, comes: bool) {
+    /// Nobody is in a room any more with a key that it only states, and another connection has proved.
+    pub(super) fn put_out_unproved(&mut self, id: &str, conn: ConnId, key: &str) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         if let Some(live) = room.live_mut(conn) {
             live.is_proved = true;
         }
         let gone = room.take_unproved(key);
-        let (others, stays) = (room.all(), comes || room.has_key_live(key));
+        let others = room.all();
         let conns: Vec<ConnId> = gone.iter().map(|live| live.conn).collect();
         if !conns.is_empty() {
             self.fx.tell(&conns, Notice::PutOut { room: id.into() });
-            self.tell_gone(id, &gone, &others, stays);
+            self.tell_lost(id, key, &gone, &others);
         }
     }
 }

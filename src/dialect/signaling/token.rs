@@ -65,4 +65,14 @@ mod tests {
             assert!(Token::parse(text, 9).is_none(), "{text}");
         }
     }
+
+    #[test]
+    fn those_on_the_page_are_tokens() {
+        let page = include_str!("../../../docs/signaling.md");
+        let shown = page.split("\"resume_token\":\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        assert_eq!(
+            shown.map(|text| Token::parse(text, 2).map(|token| token.text() == text)).collect::<Vec<_>>(),
+            [Some(true); 2]
+        );
+    }
 }

@@ -228,3 +228,30 @@ fn a_closed_connection_of_another_dialect_is_no_matter() {
     scene.close(crate::base::ConnId::new(crate::base::ReactorId(0), 77, 0));
     assert_eq!(scene.shards[0].poll_timeout(), due);
 }
+
+#[test]
+fn who_has_another_connection_in_the_room_is_told_of_once_more() {
+    everywhere(|mut scene| {
+        let (a, one, two, c) = (scene.open(), scene.open(), scene.open(), scene.open());
+        let room = scene.room(a, 1);
+        scene.join(one, &room, 2);
+        scene.join(two, &room, 2);
+        scene.join(c, &room, 3);
+        let ids: Vec<_> = scene.read(a).iter().map(|got| got.payload["connection_id"].clone()).collect();
+        scene.read(one);
+        scene.read(two);
+        scene.read(c);
+        scene.close(one);
+        for (conn, polite) in [(a, false), (c, true)] {
+            let told = scene.read(conn);
+            let kinds: Vec<&str> = told.iter().map(|got| &*got.kind).collect();
+            assert_eq!(kinds, ["PeerLeft", "PeerJoined"]);
+            assert_eq!((&told[0].payload["connection_id"], &told[1].payload["connection_id"]), (&ids[0], &ids[1]));
+            assert_eq!((&told[1].payload["again"], &told[1].payload["polite"]), (&json!(true), &json!(polite)));
+            assert_eq!(told[1].payload["public_key"], key(2));
+        }
+        assert_eq!(scene.kinds(two), ["PeerLeft"], "nobody is told of itself");
+        scene.close(two);
+        assert_eq!((scene.kinds(a), scene.kinds(c)), (vec!["PeerLeft".to_owned()], vec!["PeerLeft".to_owned()]));
+    });
+}

@@ -232,17 +232,19 @@ fn a_room_that_goes_while_a_place_is_taken_is_not_taken_over() {
 #[test]
 fn who_comes_back_without_its_token_is_not_taken_for_gone() {
     for workers in [1, 2] {
-        let Pair { mut scene, a, b, room, .. } = pair(workers);
+        let Pair { mut scene, a, b, room, token } = pair(workers);
         scene.close(b);
         let again = scene.open();
         let connect = json!({"room_id": room, "public_key": key(2)});
         assert_eq!(scene.ask(again, "ConnectRoom", &connect).kind, "RoomConnected");
-        assert_eq!(scene.kinds(a), ["PeerAway", "PeerConnected"]);
-        scene.pass(Duration::from_secs(60));
-        // Who knows members by their keys is told nothing that it knows.
-        assert_eq!(scene.kinds(a), ["ConnectionLeft"]);
+        // Who knows members by their keys is told the same as without a place that is kept.
+        assert_eq!(scene.kinds(a), ["PeerAway", "PeerLeft", "PeerConnected"]);
         let present = scene.ask(a, "Presence", &json!({})).payload["peers"].clone();
         assert_eq!(present.as_array().unwrap().len(), 2);
+        let late = scene.open();
+        assert_eq!(scene.error(late, "Resume", &json!({"resume_token": token})), "Resume token is not valid");
+        scene.pass(Duration::from_secs(60));
+        assert!(scene.read(a).is_empty());
         scene.close(again);
         assert_eq!(scene.kinds(a), ["PeerLeft"]);
     }
@@ -281,7 +283,7 @@ fn a_key_does_not_keep_itself_out_of_a_full_room() {
         let answer = scene.ask(again, "ConnectRoom", &json!({"room_id": room, "public_key": key(2)}));
         assert_eq!(answer.kind, "RoomConnected");
         assert_eq!(scene.kinds(again), ["PeerConnected"]);
-        assert_eq!(scene.kinds(a), ["ConnectionLeft", "PeerConnected"]);
+        assert_eq!(scene.kinds(a), ["PeerLeft", "PeerConnected"]);
         // The place is another's now.
         assert_eq!(scene.error(c, "Resume", &json!({"resume_token": token})), "Resume token is not valid");
         assert_eq!(scene.error(c, "JoinRoom", &join(3)), "Room is full");

@@ -53,9 +53,7 @@ fn step() -> impl Strategy<Value = (Step, bool)> {
 fn about(got: &Got) -> String {
     let field = match got.kind.as_str() {
         "Error" => "error",
-        "Proved" | "PeerJoined" | "PeerConnected" | "PeerLeft" | "ConnectionLeft" | "PeerDisconnected" | "Offer" => {
-            "public_key"
-        }
+        "Proved" | "PeerJoined" | "PeerConnected" | "PeerLeft" | "PeerDisconnected" | "Offer" => "public_key",
         _ => "room_id",
     };
     got.payload[field].as_str().unwrap_or_default().to_owned()

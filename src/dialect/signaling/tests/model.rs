@@ -112,22 +112,23 @@ impl Model {
         state.is_proved = true;
         for id in open {
             self.rooms.get_mut(&id).unwrap().proved.insert(who);
-            self.put_out_unproved(&id, who, false);
+            self.put_out_unproved(&id, who);
         }
         self.tell(&[conn], "Proved", &key(who));
         Ok(())
     }
 
     /// Who is in a room with a key that it only states, and another has proved, is put out.
-    fn put_out_unproved(&mut self, id: &str, who: u8, comes: bool) {
+    fn put_out_unproved(&mut self, id: &str, who: u8) {
         let is_it = |conn: &ConnId| self.key_of(*conn) == who && !self.conns[conn].is_proved;
         let gone: Vec<ConnId> = self.rooms[id].live.iter().copied().filter(is_it).collect();
         for conn in &gone {
             self.take_out(*conn, id);
             self.tell(&[*conn], "RoomDisconnected", id);
         }
-        for _ in gone {
-            self.tell_gone(id, who, "PeerLeft", comes);
+        if !gone.is_empty() {
+            self.tell_left(id, who, gone.len());
+            self.tell_who_stays(id, who);
         }
     }
 
@@ -196,7 +197,7 @@ impl Model {
     fn enter(&mut self, conn: ConnId, id: &str, who: u8, answer: &str, notice: &str) {
         if self.conns[&conn].is_proved {
             self.rooms.get_mut(id).unwrap().proved.insert(who);
-            self.put_out_unproved(id, who, true);
+            self.put_out_unproved(id, who);
         }
         let live = self.rooms[id].live.clone();
         let others: Vec<ConnId> = live.iter().copied().filter(|other| *other != conn).collect();
@@ -216,7 +217,9 @@ impl Model {
         let id = self.room_of(conn, named)?;
         self.take_out(conn, &id);
         self.tell(&[conn], "RoomDisconnected", &id);
-        self.tell_gone(&id, self.key_of(conn), "PeerDisconnected", false);
+        let (others, who) = (self.rooms[&id].live.clone(), self.key_of(conn));
+        self.tell(&others, "PeerDisconnected", &key(who));
+        self.tell_who_stays(&id, who);
         Ok(())
     }
 
@@ -284,11 +287,12 @@ impl Model {
         gone
     }
 
-    /// One of a key's connections went; of the last one of them it is told otherwise.
-    fn tell_gone(&mut self, id: &str, who: u8, last: &str, comes: bool) {
-        let others = self.rooms[id].live.clone();
-        let stays = comes || others.iter().any(|other| self.key_of(*other) == who);
-        self.tell(&others, if stays { "ConnectionLeft" } else { last }, &key(who));
+    /// One of a key's connections went: of another one that is there it is told once more.
+    fn tell_who_stays(&mut self, id: &str, who: u8) {
+        let live = self.rooms[id].live.clone();
+        let Some(stays) = live.iter().rev().find(|conn| self.key_of(**conn) == who) else { return };
+        let others: Vec<ConnId> = live.iter().copied().filter(|conn| conn != stays).collect();
+        self.tell(&others, "PeerJoined", &key(who));
     }
 
     fn tell_left(&mut self, id: &str, who: u8, times: usize) {
@@ -356,7 +360,8 @@ impl Model {
         let who = self.key_of(conn);
         for id in self.conns[&conn].rooms.clone() {
             self.take_out(conn, &id);
-            self.tell_gone(&id, who, "PeerLeft", false);
+            self.tell_left(&id, who, 1);
+            self.tell_who_stays(&id, who);
         }
         self.conns.remove(&conn);
         self.told.remove(&conn);

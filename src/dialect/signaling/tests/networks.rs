@@ -127,7 +127,8 @@ fn the_name_of_the_day_is_for_those_who_keep_none() {
         let payload = json!({"room_id": room, "password": "1234", "public_key": key(3), "username": "bob"});
         scene.ask(both, "JoinRoom", &payload);
         scene.ask(both, "DisconnectRoom", &json!({}));
-        (scene.read(old), scene.read(new));
+        scene.read(old);
+        scene.read(new);
         scene.ask(both, "ConnectRoom", &json!({"room_id": room, "public_key": key(3), "username": "User"}));
         assert_eq!(scene.read(old)[0].payload["username"], "User");
         assert_eq!(scene.read(new)[0].payload["computername"], "bob");
@@ -140,7 +141,8 @@ fn the_room_of_a_signal_is_the_server_s_in_both_words() {
     let (old, new) = (scene.open(), scene.open());
     let room = scene.room(old, 1);
     join(&mut scene, new, &room, 2);
-    (scene.read(old), scene.read(new));
+    scene.read(old);
+    scene.read(new);
     let forged = json!({"target_public_key": key(1), "sdp": "v", "room_id": "forged"});
     scene.ask(new, "SdpOffer", &forged);
     let got = scene.read(old).remove(0).payload;
@@ -152,7 +154,9 @@ fn the_room_of_a_signal_is_the_server_s_in_both_words() {
     // Data for one peer goes to that one, by each of the names.
     let third = scene.open();
     scene.join(third, &room, 3);
-    (scene.read(old), scene.read(new), scene.read(third));
+    scene.read(old);
+    scene.read(new);
+    scene.read(third);
     for name in ["target_public_key", "destination_id", "target_id"] {
         scene.send(old, "", "Relay", &json!({"room_id": room, name: key(3), "data": "d"}));
         assert_eq!((scene.kinds(third), scene.kinds(new)), (vec!["Relay".to_owned()], vec![]));

@@ -209,7 +209,7 @@ fn a_first_proof_takes_the_key_from_whoever_only_stated_it() {
         scene.prove(a, 1);
         assert_eq!(scene.kinds(thief).last().map(String::as_str), Some("RoomDisconnected"));
         // Its owner is there still.
-        assert_eq!(scene.kinds(b), ["ConnectionLeft", "ConnectionLeft"]);
+        assert_eq!(scene.kinds(b), ["PeerLeft", "PeerLeft", "PeerJoined"]);
         let offer = json!({"room_id": room, "destination_id": key(2), "offer": "o"});
         assert_eq!(scene.error(thief, "Offer", &offer), "Not connected to any room");
         assert_eq!(scene.error(thief, "ConnectRoom", &stated), UNPROVED);

@@ -19,13 +19,13 @@ pub(in crate::dialect::signaling) struct Person {
 pub(in crate::dialect::signaling) enum Notice {
     /// Somebody is new, or is there already when the receiver comes (`polite`).
     Joined { room: Box<str>, person: Person, peer: u64, polite: bool },
+    /// Of several connections with a key one went, and this one stays: who knows members by their keys
+    /// takes the member for gone.
+    Stays { room: Box<str>, person: Person, peer: u64, polite: bool },
     /// A member is back, or is there already when the receiver comes back.
     Connected { room: Box<str>, person: Person, peer: u64, polite: bool },
     /// Somebody is no member any more, or its connection is `lost`.
     Left { room: Box<str>, key: Box<str>, peer: Option<u64>, lost: bool },
-    /// One of a key's connections went, and another is in the room: who knows members by their keys
-    /// has nothing to do.
-    OneLeft { room: Box<str>, key: Box<str>, peer: u64 },
     /// Somebody went, and stays a member.
     Disconnected { room: Box<str>, key: Box<str>, peer: u64 },
     /// The connection is lost, and its place is kept.
@@ -52,9 +52,10 @@ impl Notice {
     /// Whose key it tells, and in which room.
     pub(in crate::dialect::signaling) fn of_key(&self) -> Option<(&str, &str)> {
         match self {
-            Notice::Joined { room, person, .. } | Notice::Connected { room, person, .. } => Some((room, &person.key)),
+            Notice::Joined { room, person, .. }
+            | Notice::Stays { room, person, .. }
+            | Notice::Connected { room, person, .. } => Some((room, &person.key)),
             Notice::Left { room, key, .. }
-            | Notice::OneLeft { room, key, .. }
             | Notice::Disconnected { room, key, .. }
             | Notice::Away { room, key, .. }
             | Notice::Back { room, key, .. }
@@ -72,9 +73,10 @@ impl Notice {
     pub(in crate::dialect::signaling) fn with_key(&self, other: Box<str>) -> Notice {
         let mut notice = self.clone();
         match &mut notice {
-            Notice::Joined { person, .. } | Notice::Connected { person, .. } => person.key = other,
+            Notice::Joined { person, .. } | Notice::Stays { person, .. } | Notice::Connected { person, .. } => {
+                person.key = other;
+            }
             Notice::Left { key, .. }
-            | Notice::OneLeft { key, .. }
             | Notice::Disconnected { key, .. }
             | Notice::Away { key, .. }
             | Notice::Back { key, .. }

@@ -174,6 +174,14 @@ pub(in crate::dialect::signaling) fn told(notice: &Notice, era: Era) -> SmallVec
                 computer_notice("ComputerConnected", room, person, *peer, *polite),
             ],
         },
+        Notice::Stays { room, person, peer, polite } => {
+            let joined = Notice::Joined { room: room.clone(), person: person.clone(), peer: *peer, polite: *polite };
+            let mut all = told(&joined, era);
+            for message in &mut all {
+                message.payload.insert_str(1, "\"again\":true,");
+            }
+            all
+        }
         Notice::Connected { room, person, peer, polite } => smallvec![match era {
             Era::Room => newcomer("PeerConnected", room, person, *peer, *polite),
             Era::Network => computer_notice("ComputerConnected", room, person, *peer, *polite),
@@ -185,7 +193,6 @@ pub(in crate::dialect::signaling) fn told(notice: &Notice, era: Era) -> SmallVec
             }
             all
         }
-        Notice::OneLeft { room, key, peer } => smallvec![who("ConnectionLeft", era, room, key, Some(*peer))],
         Notice::Disconnected { room, key, peer } => {
             smallvec![who(era.pick("PeerDisconnected", "ComputerDisconnected"), era, room, key, Some(*peer))]
         }
