@@ -302,6 +302,7 @@ impl World {
         *self.missed.entry(peer).or_default() += missed;
         let of = self.conn(conn);
         of.resuming -= 1;
+        of.has_resumed = true;
         assert!(of.views.is_empty(), "{conn} is in rooms before it is back");
         for room in &rooms {
             assert!(!of.is_in(room), "{room} is there twice");

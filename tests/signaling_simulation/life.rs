@@ -63,6 +63,8 @@ pub struct Conn {
     pub farewells: u32,
     /// Lost connections' places that it asks for.
     pub resuming: u32,
+    /// It has one.
+    pub has_resumed: bool,
     /// It has had an answer with a token, so that its place is kept.
     pub has_grace: bool,
 }

@@ -79,8 +79,11 @@ impl World {
         let of = self.server.conns.get_mut(&conn).expect("who is told is there");
         of.was_kicked |= got.kind == "Kicked";
         if !of.is_in(&room) {
-            // Its place in the room is bound already, and the answer is on its way.
-            assert!(of.resuming > 0, "{conn} is told of room {room}, in which it is not: {got:?}");
+            // While it took a place it was put out of this room, or of all.
+            let is_end =
+                matches!(&*got.kind, "RoomDeleted" | "NetworkDeleted" | "RoomDisconnected" | "NetworkDisconnected");
+            let is_so = (is_end && of.has_resumed) || (got.kind == "Kicked" && of.resuming > 0);
+            assert!(is_so, "{conn} is told of room {room}, in which it is not: {got:?}");
             return;
         }
         let view = of.views.get_mut(&room).expect("it is in the room");

@@ -174,7 +174,7 @@ impl World {
         assert!(conn != relay.from && !relay.is_refused, "data {number} comes to its sender, or was refused");
         assert!(relay.got_by.insert(conn), "data {number} comes twice");
         let of = &self.server.conns[&conn];
-        assert!(of.is_in(got.room()) || of.resuming > 0, "data {number} comes to {conn}, which is not in its room");
+        assert!(of.is_in(got.room()), "data {number} comes to {conn}, which is not in its room");
         assert!(relay.room.as_ref().is_none_or(|asked| asked == got.room()), "data {number} comes by another room");
     }
 

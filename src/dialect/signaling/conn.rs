@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::meter::Meter;
 use super::peer::{Caller, Meta};
-use super::place::Queue;
+use super::place::{Behind, Queue};
 use super::token::Token;
 use super::wire::{Encoding, Era, Request, peer_id};
 use crate::base::{ConnId, Mono};
@@ -23,8 +23,9 @@ pub(super) enum Busy {
     },
     /// An answer of many.
     Gather,
-    /// A lost connection's place. Rooms that it is put out of meanwhile are not taken over.
-    Resume { meta: Meta, put_out: Vec<Box<str>> },
+    /// A lost connection's place. Rooms that it is put out of meanwhile are not taken over, and what
+    /// it is told of the others comes behind the answer.
+    Resume { meta: Meta, put_out: Vec<Box<str>>, behind: Behind },
 }
 
 /// A connection.

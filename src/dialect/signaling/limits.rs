@@ -49,6 +49,8 @@ pub(super) const CANDIDATES_WAIT: Duration = Duration::from_secs(5);
 pub(super) const QUEUED_SIGNALS: usize = 64;
 /// Bytes of them.
 pub(super) const QUEUED_BYTES: usize = 256 * 1024;
+/// What is told to one that is taking a place, before it has it.
+pub(super) const NOTICES_BEHIND: usize = 1024;
 /// Connections whose places are kept, by worker. What may wait for them all is 256 MiB.
 pub(super) const AWAY_MAX: usize = 1024;
 /// How long the other workers may take for a list.

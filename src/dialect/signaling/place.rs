@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::limits::{QUEUED_BYTES, QUEUED_SIGNALS};
-use super::wire::{Era, SignalOut};
+use super::limits::{NOTICES_BEHIND, QUEUED_BYTES, QUEUED_SIGNALS};
+use super::wire::{Era, Notice, SignalOut};
 use crate::base::ConnId;
 
 /// Signals that wait for who is away.
@@ -40,6 +40,45 @@ impl Queue {
 
     pub(super) fn len(&self) -> usize {
         self.signals.len()
+    }
+}
+
+/// What the one is told that is taking a place, before it has it.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    notices: VecDeque<Arc<Notice>>,
+    /// Bytes of the signals among them.
+    bytes: usize,
+    /// Signals that found no room.
+    pub missed: u64,
+}
+
+impl Behind {
+    /// Takes one more; the oldest make room. How many signals were dropped is returned.
+    pub(super) fn push(&mut self, notice: Arc<Notice>) -> u64 {
+        self.bytes += weight(&notice);
+        self.notices.push_back(notice);
+        let mut dropped = 0;
+        while self.notices.len() > NOTICES_BEHIND || self.bytes > QUEUED_BYTES {
+            let Some(oldest) = self.notices.pop_front() else { break };
+            self.bytes -= weight(&oldest);
+            dropped += u64::from(matches!(*oldest, Notice::Signal(_)));
+        }
+        self.missed += dropped;
+        dropped
+    }
+
+    pub(super) fn into_notices(self) -> impl Iterator<Item = Arc<Notice>> {
+        self.notices.into_iter()
+    }
+}
+
+/// Bytes of what others choose the size of.
+fn weight(notice: &Notice) -> usize {
+    match notice {
+        Notice::Signal(signal) => signal.weight(),
+        Notice::Relay { data, .. } => data.len(),
+        _ => 0,
     }
 }
 

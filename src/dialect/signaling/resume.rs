@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::Signaling;
 use super::conn::Busy;
 use super::peer::{Ask, Meta, Say};
-use super::place::{Handing, Handover, Queue};
+use super::place::{Behind, Handing, Handover};
 use super::settings::Proof;
 use super::token::Token;
-use super::wire::{Message, Refusal, Reply};
+use super::wire::{Message, Notice, Refusal, Reply};
 use crate::base::{ConnId, Metric, Now, Reason};
 use crate::engine::work::{Order, worker_of};
 
@@ -38,7 +38,7 @@ impl Signaling {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         let token = Token::parse(token, self.fx.workers).filter(|_| connection.rooms.is_empty());
         let Some(token) = token else { return self.refuse(conn, &meta, &Refusal::NoResume) };
-        connection.busy = Some(Busy::Resume { meta, put_out: Vec::new() });
+        connection.busy = Some(Busy::Resume { meta, put_out: Vec::new(), behind: Behind::default() });
         let (address, key, is_proved) = (connection.address, connection.key.clone(), connection.is_proved);
         self.fx.say(token.worker, Say::Resume { to: conn, address, token, key, is_proved });
     }
@@ -131,7 +131,7 @@ impl Signaling {
     pub(super) fn on_resumed(&mut self, to: ConnId, handover: Option<Box<Handover>>, now: Now) {
         let busy = self.conns.get_mut(&to).filter(|connection| connection.away_until.is_none());
         let busy = busy.and_then(|connection| connection.busy.take_if(|busy| matches!(busy, Busy::Resume { .. })));
-        let Some(Busy::Resume { meta, put_out }) = busy else {
+        let Some(Busy::Resume { meta, put_out, behind }) = busy else {
             // It is over too.
             for (room, _) in handover.into_iter().flat_map(|handover| handover.rooms) {
                 self.fx.ask_room(&room, Ask::Gone { conn: to });
@@ -139,13 +139,21 @@ impl Signaling {
             return;
         };
         match handover {
-            Some(handover) => self.take_place(to, *handover, &meta, &put_out, now),
+            Some(handover) => self.take_place(to, *handover, &meta, &put_out, behind, now),
             None => self.refuse(to, &meta, &Refusal::NoResume),
         }
         self.take_held(to, now);
     }
 
-    fn take_place(&mut self, conn: ConnId, handover: Handover, meta: &Meta, put_out: &[Box<str>], now: Now) {
+    fn take_place(
+        &mut self,
+        conn: ConnId,
+        handover: Handover,
+        meta: &Meta,
+        put_out: &[Box<str>],
+        behind: Behind,
+        now: Now,
+    ) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         let Handover { peer, key, is_proved, era, mut rooms, mut queue } = handover;
         rooms.retain(|(room, _)| !put_out.contains(room));
@@ -154,7 +162,6 @@ impl Signaling {
         connection.is_proved |= is_proved;
         let own = connection.client_id.clone().filter(|own| is_first && Some(own) == connection.key.as_ref());
         connection.rooms = rooms.iter().map(|(room, _)| room.clone()).collect();
-        let mut behind: Queue = std::mem::take(&mut connection.queue);
         self.counters.inc(Metric::SIGNALING_RESUMED);
         let list: Vec<Value> = rooms.iter().map(|(id, name)| json!({era.id(): id, era.name(): name})).collect();
         let mut fields = self.extra(conn, true);
@@ -162,13 +169,20 @@ impl Signaling {
         fields.insert("missed".into(), (queue.missed + behind.missed).into());
         let payload = Value::Object(fields).to_string();
         self.respond(conn, meta, &Message { name: "Resumed", payload });
-        while let Some(signal) = queue.pop().or_else(|| behind.pop()) {
+        while let Some(signal) = queue.pop() {
             // It was put out of this one meanwhile.
             if !rooms.iter().any(|(room, _)| *room == signal.room) {
                 continue;
             }
             let message = Message { name: signal.name, payload: signal.payload.into() };
             self.push(conn, &signal.id, &message, now);
+        }
+        for notice in behind.into_notices() {
+            // Of a room that it was put out of it is told that, and nothing else.
+            let is_end = matches!(*notice, Notice::Deleted { .. } | Notice::PutOut { .. });
+            if is_end || !put_out.iter().any(|room| **room == *notice.room()) {
+                self.on_tell(vec![conn], &notice, now);
+            }
         }
         // What was held back from who had not proved its key.
         if let Some(key) = own.filter(|_| self.settings.proof == Proof::Required) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::Signaling;
-use super::conn::Connection;
+use super::conn::Busy;
 use super::peer::Meta;
 use super::wire::{Encoding, Era, Message, Notice, Refusal, Reply, frame, reply, told};
 use crate::base::{ConnId, Counters, Metric, Mono, Now, Reason};
@@ -126,7 +126,7 @@ impl Signaling {
             let Some(connection) = self.conns.get_mut(&conn) else { continue };
             match &**notice {
                 Notice::Deleted { room } | Notice::Kicked { room } | Notice::PutOut { room } => connection.leave(room),
-                Notice::Signal(signal) if connection.keeps_signals() => {
+                Notice::Signal(signal) if connection.away_until.is_some() => {
                     let dropped = connection.queue.push(signal.clone());
                     self.counters.add(Metric::SIGNALING_SIGNALS_DROPPED, dropped);
                     continue;
@@ -134,6 +134,12 @@ impl Signaling {
                 _ => {}
             }
             let is_kicked = matches!(&**notice, Notice::Kicked { .. });
+            // Who is kicked has no place to take.
+            if let Some(Busy::Resume { behind, .. }) = connection.busy.as_mut().filter(|_| !is_kicked) {
+                let dropped = behind.push(notice.clone());
+                self.counters.add(Metric::SIGNALING_SIGNALS_DROPPED, dropped);
+                continue;
+            }
             if connection.away_until.is_some() {
                 if connection.rooms.is_empty() {
                     self.forget(conn);
@@ -156,12 +162,5 @@ impl Signaling {
                 self.fx.orders.push((conn, Order::Close { conn, reason: Reason::ServerClosed, text: "kicked".into() }));
             }
         }
-    }
-}
-
-impl Connection {
-    /// Whether signals wait: it is away, or is taking a lost one's place.
-    pub(super) fn keeps_signals(&self) -> bool {
-        self.away_until.is_some() || matches!(self.busy, Some(super::conn::Busy::Resume { .. }))
     }
 }

@@ -49,6 +49,26 @@ pub(in crate::dialect::signaling) enum Notice {
 }
 
 impl Notice {
+    /// Which room it is of.
+    pub(in crate::dialect::signaling) fn room(&self) -> &str {
+        match self {
+            Notice::Joined { room, .. }
+            | Notice::Stays { room, .. }
+            | Notice::Connected { room, .. }
+            | Notice::Left { room, .. }
+            | Notice::Disconnected { room, .. }
+            | Notice::Away { room, .. }
+            | Notice::Back { room, .. }
+            | Notice::Deleted { room }
+            | Notice::Renamed { room, .. }
+            | Notice::Named { room, .. }
+            | Notice::Kicked { room }
+            | Notice::PutOut { room }
+            | Notice::Relay { room, .. } => room,
+            Notice::Signal(signal) => &signal.room,
+        }
+    }
+
     /// Whose key it tells, and in which room.
     pub(in crate::dialect::signaling) fn of_key(&self) -> Option<(&str, &str)> {
         match self {
