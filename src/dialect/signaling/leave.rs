@@ -73,18 +73,28 @@ impl Signaling {
         self.tell_who_stays(id, key);
     }
 
-    /// One connection of a key went, and another may be there: who knows members by their keys is told
-    /// of that one once more, with the part that each has towards it.
+    /// One connection of a key went, and others may be there: who knows members by their keys is told once
+    /// more of the latest of them, and that one of the latest but it, with the part that each has.
     fn tell_who_stays(&mut self, id: &str, key: &str) {
         let Some(room) = self.rooms.get(id) else { return };
-        let places = || room.live.iter().enumerate().rev().filter(|(_, live)| *live.key == *key);
-        let Some((place, stays)) = places().find(|(_, live)| !live.is_away).or_else(|| places().next()) else { return };
-        let (room_id, person, peer, is_away) = (&*room.record.id, room.person(key), stays.peer, stays.is_away);
-        let conns = |live: &[Live]| live.iter().map(|live| live.conn).collect::<Vec<ConnId>>();
-        for (conns, polite) in [(conns(&room.live[..place]), false), (conns(&room.live[place + 1..]), true)] {
-            self.fx.tell(&conns, Notice::Stays { room: room_id.into(), person: person.clone(), peer, polite });
-            if is_away {
-                self.fx.tell(&conns, Notice::Away { room: room_id.into(), key: key.into(), peer });
+        let of_key = |is_away: bool| {
+            let places = room.live.iter().enumerate().rev();
+            places.filter(move |(_, live)| *live.key == *key && live.is_away == is_away).map(|(place, _)| place)
+        };
+        let mut staying = of_key(false).chain(of_key(true));
+        let Some(latest) = staying.next() else { return };
+        let others = (0..room.live.len()).filter(|place| *place != latest).collect();
+        let rounds = [Some((latest, others)), staying.next().map(|next| (next, vec![latest]))];
+        for (of, told) in rounds.into_iter().flatten() {
+            let (live, person) = (&room.live[of], room.person(key));
+            for polite in [false, true] {
+                let told = told.iter().filter(|place| (**place > of) == polite);
+                let conns: Vec<ConnId> = told.map(|place| room.live[*place].conn).collect();
+                self.fx
+                    .tell(&conns, Notice::Stays { room: id.into(), person: person.clone(), peer: live.peer, polite });
+                if live.is_away {
+                    self.fx.tell(&conns, Notice::Away { room: id.into(), key: key.into(), peer: live.peer });
+                }
             }
         }
     }

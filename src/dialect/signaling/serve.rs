@@ -25,14 +25,12 @@ impl Signaling {
             return self.refuse(conn, &meta, &Refusal::RateLimited);
         }
         match kind {
-            Kind::Create
-            | Kind::Join
-            | Kind::Connect
-            | Kind::Disconnect
-            | Kind::Leave
-            | Kind::Rooms
-            | Kind::ClientInfo => connection.era = meta.era,
-            Kind::Kick
+            Kind::Create | Kind::Join | Kind::Connect | Kind::Disconnect | Kind::Leave | Kind::Rooms => {
+                connection.era = meta.era
+            }
+            // There is no other word for it.
+            Kind::ClientInfo
+            | Kind::Kick
             | Kind::Rename
             | Kind::Ping
             | Kind::Signal(_)

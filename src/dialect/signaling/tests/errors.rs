@@ -205,6 +205,6 @@ fn a_store_that_fails_gives_its_errors_and_changes_nothing() {
         scene.disk = Disk::Good;
         assert_eq!(scene.room(c, 3).len(), 16);
         assert_eq!(scene.ask(a, "Rename", &json!({"room_id": room, "room_name": "y"})).kind, "RenameSuccess");
-        assert_eq!(scene.kinds(b), ["NetworkRenamed"]);
+        assert_eq!(scene.kinds(b), ["RoomRenamed"]);
     }
 }

@@ -251,6 +251,20 @@ fn who_has_another_connection_in_the_room_is_told_of_once_more() {
             assert_eq!(told[1].payload["public_key"], key(2));
         }
         assert_eq!(scene.kinds(two), ["PeerLeft"], "nobody is told of itself");
+        // The latest of three is told of the one before it.
+        let (three, four) = (scene.open(), scene.open());
+        scene.join(three, &room, 2);
+        scene.join(four, &room, 2);
+        for conn in [a, two, three, four, c] {
+            scene.read(conn);
+        }
+        scene.close(three);
+        assert_eq!(scene.kinds(two), ["PeerLeft", "PeerJoined"]);
+        let told = scene.read(four).remove(1).payload;
+        assert_eq!((&told["connection_id"], &told["polite"]), (&ids[1], &json!(true)));
+        scene.close(four);
+        scene.read(a);
+        scene.read(c);
         scene.close(two);
         assert_eq!((scene.kinds(a), scene.kinds(c)), (vec!["PeerLeft".to_owned()], vec!["PeerLeft".to_owned()]));
     });

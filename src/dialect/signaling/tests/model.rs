@@ -287,12 +287,14 @@ impl Model {
         gone
     }
 
-    /// One of a key's connections went: of another one that is there it is told once more.
+    /// One of a key's connections went: all are told once more of another that is there, if it is not
+    /// their own.
     fn tell_who_stays(&mut self, id: &str, who: u8) {
         let live = self.rooms[id].live.clone();
-        let Some(stays) = live.iter().rev().find(|conn| self.key_of(**conn) == who) else { return };
-        let others: Vec<ConnId> = live.iter().copied().filter(|conn| conn != stays).collect();
-        self.tell(&others, "PeerJoined", &key(who));
+        let staying = live.iter().filter(|conn| self.key_of(**conn) == who).count();
+        let is_told = |conn: &ConnId| staying > usize::from(self.key_of(*conn) == who);
+        let told: Vec<ConnId> = live.iter().copied().filter(is_told).collect();
+        self.tell(&told, "PeerJoined", &key(who));
     }
 
     fn tell_left(&mut self, id: &str, who: u8, times: usize) {
