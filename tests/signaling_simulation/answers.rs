@@ -1,6 +1,6 @@
 //! Answers: each request has one, of its kind, and what it says is so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hydrogen::base::ConnId;
 use serde_json::Value;
@@ -194,13 +194,12 @@ impl World {
         let view = self.conn(conn).views.get_mut(room).expect("who asks is in the room");
         view.end_list();
         if std::mem::take(&mut view.is_vague) {
+            view.keys = told.values().map(|seen| seen.key).collect();
             view.peers = told;
             return;
         }
-        // Who is lost is told of only when it happens, not to who comes later.
-        for (peer, seen) in &mut view.peers {
-            seen.is_away |= told.get(peer).is_some_and(|it| it.is_away);
-        }
+        let keys: BTreeSet<u8> = told.values().map(|seen| seen.key).collect();
+        assert!(view.keys == keys, "{conn} knows the keys {:?} in {room}, and {keys:?} are there", view.keys);
         assert!(view.peers == told, "{conn} heard of {:x?} in {room}, and is told of {told:x?}", view.peers);
     }
 

@@ -158,6 +158,8 @@ impl World {
             let known: BTreeSet<u64> = view.peers.keys().copied().collect();
             let there = room.live.iter().map(|other| other.peer).filter(|peer| *peer != live.peer).collect();
             assert!(known == there, "{} heard of {known:x?} in {id}, and {there:x?} are there", live.conn);
+            let keys: BTreeSet<u8> = view.peers.values().map(|seen| seen.key).collect();
+            assert!(view.keys == keys, "{} knows the keys {:?} in {id}, and {keys:?} are there", live.conn, view.keys);
         }
     }
 

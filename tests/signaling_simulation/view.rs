@@ -21,6 +21,8 @@ pub struct View {
     /// It took a lost one's place, and has not asked who is there.
     pub is_vague: bool,
     pub peers: BTreeMap<u64, Seen>,
+    /// Whose keys are there, for a client that knows nothing of connections.
+    pub keys: BTreeSet<u8>,
     /// Who is there already is being told: those that are still to come, if it was in before.
     pub listing: Option<Option<BTreeSet<u64>>>,
     /// Of whom it was told last in that list: behind it may stand that this one is lost.
@@ -52,6 +54,7 @@ impl View {
     /// Somebody was there before.
     pub fn there(&mut self, peer: u64, key: u8) {
         self.listed = Some(peer);
+        self.keys.insert(key);
         match &mut self.listing {
             None => panic!("told of peer {peer:x} as there before, and nobody came"),
             Some(Some(left)) => assert!(left.remove(&peer), "told twice of peer {peer:x}, or it was not there"),
@@ -69,6 +72,7 @@ impl View {
     /// Somebody is new.
     pub fn newcomer(&mut self, peer: u64, key: u8) {
         self.end_list();
+        self.keys.insert(key);
         let before = self.peers.insert(peer, Seen { key, is_away: false });
         assert!(before.is_none() || self.is_vague, "peer {peer:x} is new, and was there");
         self.heard.push(Event::Enter(peer));
@@ -78,6 +82,7 @@ impl View {
     pub fn again(&mut self, peer: u64, key: u8) {
         self.end_list();
         self.listed = Some(peer);
+        self.keys.insert(key);
         assert!(self.peers.contains_key(&peer) || self.is_vague, "peer {peer:x} stays, and was not there");
         let seen = self.peers.entry(peer).or_insert(Seen { key, is_away: false });
         assert!(seen.key == key, "peer {peer:x} stays with another's key");
@@ -86,6 +91,7 @@ impl View {
     /// Somebody went.
     pub fn gone(&mut self, peer: u64, key: u8) {
         self.end_list();
+        self.keys.remove(&key);
         let before = self.peers.remove(&peer);
         assert!(before.is_some() || self.is_vague, "peer {peer:x} went, and was not there");
         assert!(before.is_none_or(|before| before.key == key), "peer {peer:x} went with another's key");
@@ -95,6 +101,7 @@ impl View {
     /// A member went that had no connection.
     pub fn left(&mut self, key: u8) {
         self.end_list();
+        self.keys.remove(&key);
         let is_there = self.peers.values().any(|seen| seen.key == key);
         assert!(!is_there || self.is_vague, "member {key} left, and is there");
     }
