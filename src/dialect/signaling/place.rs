@@ -54,13 +54,16 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// Takes one more; the oldest make room. How many signals were dropped is returned.
+    /// Takes one more; the oldest make room, and of too many bytes the oldest that has some: who came and
+    /// went is told all the same. How many signals were dropped is returned.
     pub(super) fn push(&mut self, notice: Arc<Notice>) -> u64 {
         self.bytes += weight(&notice);
         self.notices.push_back(notice);
         let mut dropped = 0;
         while self.notices.len() > NOTICES_BEHIND || self.bytes > QUEUED_BYTES {
-            let Some(oldest) = self.notices.pop_front() else { break };
+            let is_long = self.notices.len() > NOTICES_BEHIND;
+            let place = self.notices.iter().position(|notice| is_long || weight(notice) > 0);
+            let Some(oldest) = place.and_then(|place| self.notices.remove(place)) else { break };
             self.bytes -= weight(&oldest);
             dropped += u64::from(matches!(*oldest, Notice::Signal(_)));
         }
@@ -103,4 +106,33 @@ pub(super) struct Handing {
     /// Rooms, and the answer to the lost one's last request.
     pub waits: usize,
     pub handover: Handover,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(bytes: usize) -> Arc<Notice> {
+        let payload = "x".repeat(bytes).into();
+        Arc::new(Notice::Signal(SignalOut { room: "r".into(), name: "Offer", id: "".into(), payload }))
+    }
+
+    #[test]
+    fn what_has_many_bytes_makes_room_and_who_went_is_told() {
+        let mut behind = Behind::default();
+        let left = |peer| Arc::new(Notice::Left { room: "r".into(), key: "k".into(), peer: Some(peer), lost: true });
+        behind.push(left(1));
+        let dropped: u64 = (0..10).map(|_| behind.push(signal(40_000))).sum();
+        behind.push(left(2));
+        assert_eq!((dropped, behind.missed), (4, 4));
+        let kept: Vec<_> = behind.into_notices().map(|notice| matches!(*notice, Notice::Left { .. })).collect();
+        assert_eq!(kept, [true, false, false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_make_room() {
+        let mut behind = Behind::default();
+        let dropped: u64 = (0..NOTICES_BEHIND + 10).map(|_| behind.push(signal(1))).sum();
+        assert_eq!((dropped, behind.into_notices().count()), (10, NOTICES_BEHIND));
+    }
 }
