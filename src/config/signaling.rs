@@ -168,9 +168,9 @@ impl Signaling {
             ),
             peer_keys: r.choice(
                 "PeerKeys",
-                &[("real", PeerKeys::Real), ("alias", PeerKeys::Alias)],
-                ("real", PeerKeys::Real),
-                "What members are told of each other's keys: the keys, or aliases, so that no member can state another's.",
+                &[("alias", PeerKeys::Alias), ("real", PeerKeys::Real)],
+                ("alias", PeerKeys::Alias),
+                "What members are told of each other's keys: aliases, so that no member can state another's, or the keys.",
             ),
             grace: r.seconds(
                 "GraceSeconds",

@@ -336,6 +336,57 @@ async def test_who_states_an_alias_as_its_key_is_nobody_else(start, era):
             assert not {era.offer, "Relay", "Kicked"} & set(thief.order)
 
 
+@each_era
+async def test_as_the_server_comes_no_member_can_be_another(start, era):
+    """A member states all that it was ever sent as its key, while the owner and another member are away and prove nothing."""
+    server = start({"Signaling": {"Enabled": True}})
+    at = {"path": "/signaling", "era": era}
+    owner_key, other_key = random_key(), random_key()
+    async with Peer.open(server, **at, announce=True) as member:
+        async with Peer.open(server, owner_key, **at) as owner, Peer.open(server, other_key, **at) as other:
+            room = await owner.create("evening")
+            await member.join(room, grace=True)
+            await member.meets()
+            await other.join(room)
+            await member.meets()
+            await owner.note(era.peer_joined)
+            for peer in (owner, other):
+                await peer.send("Relay", {era.id: room, "public_key": peer.key, "publicKey": peer.key, "data": "x"})
+                target = (await peer.note(era.peer_joined))["connection_id"]
+                for kind in ("Offer", "Candidate"):
+                    type, payload = peer.signal(kind, room, target, "x")
+                    await peer.ok(type, payload | {"target_public_key": target, "publicKey": peer.key}, "SignalSent")
+            await member.ok("Presence", {era.id: room}, "Presence")
+            await member.rooms()
+            await member.sync()
+        for _ in range(2):
+            await member.note(era.peer_left)
+        await member.sync()
+        member.forget()
+        heard = "".join(json.dumps(message.payload) for message in member.heard)
+        assert owner_key not in heard and other_key not in heard
+        stated = keys_in(heard) - {member.key}
+        assert len(stated) >= 2, "what stands for the two keys"
+        for key in sorted(stated):
+            of_room = {era.id: room, "public_key": key}
+            async with Peer.open(server, key, **at, announce=True) as thief:
+                pushed = await thief.note(era.listing)
+                assert pushed[era.rooms] == [], "at the opening"
+                assert await thief.rooms() == {}
+                assert "must join this" in await thief.error(era.of("Connect"), of_room)
+                assert await thief.error("Kick", of_room | {"target_id": member.key}) == f"Only {era.noun.lower()} owner can kick {era.members}"
+                assert "owner can rename" in await thief.error("Rename", of_room | {era.name: "mine"})
+                # Who is no member has left already.
+                await thief.request(era.of("Leave"), of_room)
+        await member.quiet()
+    # Both are what they were.
+    async with Peer.open(server, owner_key, **at) as owner, Peer.open(server, other_key, **at) as other:
+        for peer in (owner, other):
+            assert (await peer.rooms())[room][era.name] == "evening"
+            await peer.connect(room)
+        await owner.rename(room, "morning")
+
+
 # -- addresses
 
 

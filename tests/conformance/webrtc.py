@@ -23,7 +23,7 @@ def main():
     if not chromium or not node or not (modules / "node_modules/playwright-core").is_dir():
         print("skipped: chromium, node or playwright-core is not here and cannot be installed")
         return 0
-    server = Server({"Signaling": CONFIG["Signaling"] | RELAY})
+    server = Server({"Signaling": CONFIG["Signaling"] | RELAY | {"PeerKeys": "alias"}})
     try:
         server.admin
         server.start()

@@ -75,6 +75,7 @@ impl Plan {
             },
             // What is throttled by bytes is not simulated.
             signal_bytes: None,
+            peer_keys: PeerKeys::Real,
             ..SignalingSettings::default()
         };
         let plan = Plan {
@@ -102,7 +103,7 @@ impl Plan {
         plan.with_proofs(Dice::new(seed ^ PROOFS))
     }
 
-    /// In half of the worlds keys are proved, and in half of those aliases stand for them. Chance of
+    /// In half of the worlds keys are proved, and in most of those aliases stand for them, as it comes. Chance of
     /// its own decides, so that the other half are what they were before there was any of it.
     fn with_proofs(self, mut dice: Dice) -> Plan {
         if !dice.chance(50) {
@@ -110,7 +111,7 @@ impl Plan {
         }
         let settings = SignalingSettings {
             proof: dice.pick(&RULES),
-            peer_keys: dice.pick(&[PeerKeys::Real, PeerKeys::Alias]),
+            peer_keys: dice.pick(&[PeerKeys::Real, PeerKeys::Alias, PeerKeys::Alias, PeerKeys::Alias]),
             ..(*self.settings).clone()
         };
         Plan {

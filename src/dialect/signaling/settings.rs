@@ -126,7 +126,7 @@ impl Default for SignalingSettings {
             rate: Some(RateLimit { requests: 3, period: Duration::from_secs(60) }),
             passwords: Some(PasswordLimit { failures: 10, period: hour }),
             proof: Proof::Optional,
-            peer_keys: PeerKeys::Real,
+            peer_keys: PeerKeys::Alias,
             grace: Duration::from_secs(30),
             ice: IceServers::default(),
             signal_bytes: Some(128 * 1024),

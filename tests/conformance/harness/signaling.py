@@ -20,7 +20,7 @@ ENCODINGS = ("base64", "object", "string", "bytes")
 ROOM_ID = re.compile(r"[0-9a-f]{16}")
 RANDOM_ID = re.compile(r"[0-9a-f]{8}")
 
-# Limits that have tests of their own are out of the way of all others.
+# Limits that have tests of their own are out of the way of all others; and so are aliases, where peers compare their keys.
 CONFIG = {
     "Signaling": {
         "Enabled": True,
@@ -29,6 +29,7 @@ CONFIG = {
         "RateLimit": {"Requests": 0, "PeriodSeconds": 60},
         "PasswordLimit": {"Failures": 0, "PeriodSeconds": 3600},
         "SignalBytesPerSecond": 0,
+        "PeerKeys": "real",
     }
 }
 

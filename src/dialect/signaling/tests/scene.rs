@@ -66,8 +66,15 @@ pub struct Scene {
     next: usize,
 }
 
+/// Nothing is throttled, and members are told each other's keys, which is what most tests look at.
 pub fn loose() -> SignalingSettings {
-    SignalingSettings { rate: None, passwords: None, signal_bytes: None, ..SignalingSettings::default() }
+    SignalingSettings {
+        rate: None,
+        passwords: None,
+        signal_bytes: None,
+        peer_keys: PeerKeys::Real,
+        ..SignalingSettings::default()
+    }
 }
 
 fn pepper() -> Pepper {
