@@ -54,7 +54,7 @@ pub use outbound::Outbound;
 pub use problem::Problem;
 pub use rate_limit::RateLimit;
 pub use reference::reference;
-pub use security::Security;
+pub use security::{PublicStatus, Security};
 pub use sessions::Sessions;
 pub use shutdown::Shutdown;
 pub use signaling::{Allowance, IceServers, PeerKeys, Proof, Relay, Signaling, Turn};

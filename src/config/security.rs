@@ -17,8 +17,19 @@ pub struct Security {
     pub sensitive_actions: Vec<Pattern>,
     /// How far a signed message's time may be from the server's.
     pub signature_skew: Duration,
-    /// Whether `/metrics` and `/api/status` answer without a key.
-    pub public_status: bool,
+    /// Who is answered at `/metrics`, `/api/status` and `/stats` without a key.
+    pub public_status: PublicStatus,
+}
+
+/// Who sees the status without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicStatus {
+    /// Everybody.
+    All,
+    /// Whoever asks from this machine, and over no proxy.
+    Local,
+    /// Nobody.
+    None,
 }
 
 impl Security {
@@ -38,10 +49,12 @@ impl Security {
                 60,
                 "How far the time in a signed message may be from the server's. An id is taken once within it.",
             ),
-            public_status: r.flag(
+            public_status: r.choice(
                 "PublicStatus",
-                true,
-                "Whether `/metrics`, `/api/status` and `/stats` answer without a key.",
+                &[("all", PublicStatus::All), ("local", PublicStatus::Local), ("none", PublicStatus::None)],
+                ("local", PublicStatus::Local),
+                "Who is answered at `/metrics`, `/api/status` and `/stats` without a key: everybody, who asks from \
+                 this machine, or nobody. What came over a proxy, and says so, is not from here.",
             ),
         }
     }

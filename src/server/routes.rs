@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use super::delivery::StatusJob;
 use super::status::StatusSource;
 use crate::base::Counters;
+use crate::config::PublicStatus;
 use crate::engine::http::{Answer, Method, Refusal};
 use crate::engine::work::{Order, Request};
 use crate::sys::clock::Clock;
@@ -25,8 +26,8 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) struct Service {
     pub jobs: Receiver<StatusJob>,
     pub status: Arc<StatusSource>,
-    /// Whether the status is shown without a credential.
-    pub public: bool,
+    /// Who is shown the status without a credential.
+    pub public: PublicStatus,
     pub reactors: Reactors,
     pub clock: Clock,
     pub counters: Arc<Counters>,
@@ -58,7 +59,7 @@ pub(super) fn serve(service: &Service) {
     }
 }
 
-fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) -> Result<Answer, Refusal> {
+fn answer(request: &Request, status: &StatusSource, public: PublicStatus, clock: Clock) -> Result<Answer, Refusal> {
     if let Some(answer) = rooms::answer(request, status, public, clock)? {
         return Ok(answer);
     }
@@ -68,8 +69,8 @@ fn answer(request: &Request, status: &StatusSource, public: bool, clock: Clock) 
         return Err(Refusal::NotFound);
     }
     check_method(request)?;
-    if matches!(path, "/metrics" | "/api/status") && !public {
-        check_right(request)?;
+    if matches!(path, "/metrics" | "/api/status") {
+        check_status(request, public)?;
     }
     Ok(match path {
         "/" => Answer::html(200, Bytes::from_static(PAGE.as_bytes())),
@@ -94,6 +95,15 @@ fn check_method(request: &Request) -> Result<(), Refusal> {
         | Method::Connect
         | Method::Trace
         | Method::Other => Err(Refusal::Method("GET, HEAD")),
+    }
+}
+
+/// The status is for those to whom it is public, and for who may ask for it.
+fn check_status(request: &Request, public: PublicStatus) -> Result<(), Refusal> {
+    match public {
+        PublicStatus::All => Ok(()),
+        PublicStatus::Local if request.is_local => Ok(()),
+        PublicStatus::Local | PublicStatus::None => check_right(request),
     }
 }
 

@@ -185,7 +185,7 @@ async def test_stats_have_their_shape(start):
 
 
 async def test_stats_are_for_those_who_may_where_the_status_is_not_public(start):
-    server = start(CONFIG | {"Security": {"PublicStatus": False}})
+    server = start(CONFIG | {"Security": {"PublicStatus": "none"}})
     for path in ("/stats", "/ws/stats"):
         assert server.http(path=path)[0] == 401
         assert server.http(path=path, headers={"Authorization": f"Key {server.admin}"})[0] == 200

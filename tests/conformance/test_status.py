@@ -1,6 +1,9 @@
 """The four views of the status, and that they show the same figures."""
 
+import contextlib
+import http.client
 import json
+import socket
 
 import pytest
 from harness import Client, eventually
@@ -148,14 +151,47 @@ async def test_the_text_format_is_declared(server):
     assert body.endswith(b"\n")
 
 
-async def test_the_status_wants_a_key_where_it_is_not_public(start):
-    server = start({"Security": {"PublicStatus": False}})
-    for path in ("/metrics", "/api/status"):
-        status, headers, _ = server.http(path=path)
-        assert status == 401 and headers["www-authenticate"].startswith("Key")
-        assert server.http(path=path, headers={"Authorization": f"Key {server.admin}"})[0] == 200
-    assert server.http(path="/health")[0] == 200
-    assert server.http(path="/ready")[0] == 200
+STATUS = ("/metrics", "/api/status", "/stats")
+SERVES_STATS = {"Signaling": {"Enabled": True}}
+# A client of this machine, and one that a proxy on it speaks for.
+HERE, ELSEWHERE = {}, {"X-Forwarded-For": "192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    "public,shown,refused", [(None, [HERE], [ELSEWHERE]), ("all", [HERE, ELSEWHERE], []), ("none", [], [HERE, ELSEWHERE])],
+    ids=["as it comes", "all", "none"],
+)  # fmt: skip
+async def test_the_status_is_for_those_to_whom_it_is_public_and_for_who_may_ask(start, public, shown, refused):
+    server = start(SERVES_STATS | ({"Security": {"PublicStatus": public}} if public else {}))
+    for path in STATUS:
+        for asks in shown:
+            assert server.http(path=path, headers=asks)[0] == 200, (path, asks)
+        for asks in refused:
+            status, headers, body = server.http(path=path, headers=asks)
+            assert status == 401 and headers["www-authenticate"].startswith("Key"), (path, asks)
+            assert b"uptime" not in body
+            assert server.http(path=path, headers=asks | {"Authorization": f"Key {server.admin}"})[0] == 200
+    for path in ("/", "/health", "/ready"):
+        assert server.http(path=path, headers=ELSEWHERE)[0] == 200
+
+
+def own_address():
+    """The address that others reach this machine by, or `None`."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        # No packet is sent: it is looked which address would be used.
+        route.connect(("192.0.2.1", 9))
+        return route.getsockname()[0]
+    return None
+
+
+@pytest.mark.skipif(own_address() is None, reason="nobody reaches this machine")
+async def test_as_the_server_comes_other_machines_need_a_key_for_the_status(start):
+    server = start(SERVES_STATS | {"WebSocketServer": {"Interface": "*"}})
+    for path in STATUS:
+        connection = http.client.HTTPConnection(own_address(), server.port, timeout=5)
+        connection.request("GET", path)
+        assert connection.getresponse().status == 401, path
+        connection.close()
 
 
 async def test_the_status_event_is_also_told_to_a_pattern_of_its_channel(server):

@@ -1,5 +1,5 @@
 //! Who a request comes from where proxies stand between: `X-Forwarded-For`, from those alone who are
-//! trusted to write it.
+//! trusted to write it; and whether it is from this machine.
 //!
 //! Each proxy appends the address that it was asked from, so that only the end of the list is
 //! known to be true: whatever stands before an address that is no trusted proxy's was written by
@@ -11,6 +11,9 @@ use crate::engine::auth::Network;
 use crate::engine::http::Headers;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// What proxies write of where a request came from (RFC 7239, RFC 9110 7.6.3, and what was there before them).
+const OF_PROXIES: &[&str] = &[FORWARDED_FOR, "forwarded", "via", "x-real-ip"];
 
 /// The proxies whose word is taken.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,12 @@ impl TrustedProxies {
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
+}
+
+/// Whether a request over a connection from `peer` is from this machine, as far as can be told: what a
+/// proxy passes on that is here, and says so, is from elsewhere, trusted or not.
+pub(super) fn is_local(peer: SocketAddr, headers: &Headers) -> bool {
+    peer.ip().to_canonical().is_loopback() && OF_PROXIES.iter().all(|name| headers.first(name).is_none())
 }
 
 /// An address; some proxies write its port too.
@@ -94,6 +103,26 @@ mod tests {
             (local, "[2001:db8::5]:5", &["192.0.2.1"], "192.0.2.1:5"),
         ] {
             assert_eq!(client(trusted, peer, fields), expected, "{peer} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_over_a_proxy_is_not_from_here() {
+        let local = |peer: &str, field: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n");
+            let head = parse_head(head.as_bytes(), &HeadLimits::default()).unwrap();
+            is_local(peer.parse().unwrap(), &head.headers)
+        };
+        for peer in ["127.0.0.1:5", "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+            assert!(local(peer, "") && local(peer, "X-Client-ID: a\r\n"), "{peer}");
+        }
+        for peer in ["192.0.2.1:5", "10.0.0.1:5", "[2001:db8::1]:5", "[::ffff:192.0.2.1]:5", "0.0.0.0:5"] {
+            assert!(!local(peer, ""), "{peer}");
+        }
+        for field in
+            ["X-Forwarded-For: 127.0.0.1", "x-forwarded-for:", "Forwarded: for=_a", "Via: 1.1 a", "X-Real-IP: ::1"]
+        {
+            assert!(!local("127.0.0.1:5", &format!("{field}\r\n")), "{field}");
         }
     }
 }

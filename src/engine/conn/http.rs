@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::forwarded::is_local;
 use super::verify::{self, Verdict};
 use super::websocket::WsPhase;
 use super::{Connection, Cx, Event, Phase, State, TimerKind};
@@ -171,7 +172,8 @@ impl Connection {
             http.buffer = Vec::new();
         }
         self.timers.clear(TimerKind::Handshake);
-        cx.requests.push(Request { conn: id, head, identity });
+        let is_local = is_local(self.address, &head.headers);
+        cx.requests.push(Request { conn: id, head, identity, is_local });
         Ok(false)
     }
 

@@ -216,6 +216,8 @@ pub struct Request {
     pub head: super::http::Head,
     /// Who it is, where a credential was presented and good.
     pub identity: Option<Arc<Identity>>,
+    /// It comes from this machine, and over no proxy that says so.
+    pub is_local: bool,
 }
 
 /// The late answer of a handler.

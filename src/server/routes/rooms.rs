@@ -1,6 +1,7 @@
 //! The routes of signaling: those of GoVPN's server in its shapes, and the list of rooms.
 
-use super::{check_method, check_right};
+use super::{check_method, check_right, check_status};
+use crate::config::PublicStatus;
 use crate::engine::http::{Answer, Head, Refusal};
 use crate::engine::work::Request;
 use crate::server::status::StatusSource;
@@ -10,7 +11,7 @@ use crate::sys::clock::Clock;
 pub(super) fn answer(
     request: &Request,
     status: &StatusSource,
-    public: bool,
+    public: PublicStatus,
     clock: Clock,
 ) -> Result<Option<Answer>, Refusal> {
     let Some(rooms) = status.rooms() else { return Ok(None) };
@@ -24,9 +25,7 @@ pub(super) fn answer(
         "/health" if is_for_govpn(head) => Ok(Some(healthy())),
         // Go's encoder ends what it writes with a line feed.
         "/stats" => {
-            if !public {
-                check_right(request)?;
-            }
+            check_status(request, public)?;
             Ok(status.room_stats(clock.now()).map(|stats| Answer::json(200, format!("{stats}\n"))))
         }
         "/api/rooms" => {

@@ -204,7 +204,7 @@ class Server:
         return status, json.loads(body)
 
     def metrics(self):
-        public = self.config.get("Security", {}).get("PublicStatus", True)
+        public = self.config.get("Security", {}).get("PublicStatus") != "none"
         status, _, body = self.http(path="/metrics", headers={} if public else {"Authorization": f"Key {self.admin}"})
         assert status == 200, (status, body)
         return Metrics(body.decode())
