@@ -4,12 +4,9 @@ use hydrogen::base::ConnId;
 use hydrogen::dialect::signaling::PeerKeys;
 
 use crate::ask::Target;
-use crate::keys::{alias, key, number_if_one, number_of};
+use crate::keys::{NO_KEY, UNPAIRED, alias, key, number_if_one, number_of};
 use crate::wire::Got;
 use crate::world::World;
-
-/// What older clients state as keys.
-const ODD: [u8; 2] = [100, 101];
 
 /// A room's id as a number.
 pub fn number_of_room(room: &str) -> u64 {
@@ -24,7 +21,7 @@ impl World {
     /// All keys that anybody states.
     pub fn all_keys(&self) -> impl Iterator<Item = u8> + use<> {
         let first = self.plan.first;
-        (first..first + self.plan.people as u8).chain(ODD)
+        (first..first + self.plan.people as u8).chain([UNPAIRED, NO_KEY])
     }
 
     /// Who is meant by what a connection is told of a key in a room.

@@ -6,7 +6,7 @@ use hydrogen::base::ConnId;
 use serde_json::Value;
 
 use crate::ask::{Ask, PASSWORD};
-use crate::keys::number_of;
+use crate::keys::{NO_KEY, number_of};
 use crate::view::{Seen, View};
 use crate::wire::{Era, Got};
 use crate::world::World;
@@ -69,7 +69,7 @@ impl World {
         assert!(got.kind == expected, "{ask:?} is answered with {got:?}");
         match ask {
             Ask::Create { key, name, is_right, grace } => {
-                assert!(*is_right && *key < 100, "a room is made that may not be: {got:?}");
+                assert!(*is_right && *key != NO_KEY, "a room is made that may not be: {got:?}");
                 let is_so = |it: &crate::journal::Record| it.owner == *key && it.name == *name;
                 let is_so = self.journal.ever(&room, sent, |it| it.is_some_and(is_so));
                 assert!(is_so, "{room} is answered as made, and is not written down");

@@ -3,6 +3,7 @@
 use hydrogen::base::ConnId;
 
 use crate::ask::{Ask, Target};
+use crate::keys::NO_KEY;
 use crate::world::World;
 
 impl World {
@@ -28,7 +29,11 @@ impl World {
     /// A key that a client states: mostly its own.
     pub fn some_key(&mut self, c: usize) -> u8 {
         if self.dice.chance(self.plan.strange) {
-            return if self.dice.chance(90) { self.plan.first + self.dice.below(self.plan.people) as u8 } else { 101 };
+            return if self.dice.chance(90) {
+                self.plan.first + self.dice.below(self.plan.people) as u8
+            } else {
+                NO_KEY
+            };
         }
         self.clients[c].who
     }

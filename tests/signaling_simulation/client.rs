@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ask::{Ask, PASSWORD, Req, Signal};
 use crate::dice::Dice;
-use crate::keys::{key, sign};
+use crate::keys::{NO_KEY, UNPAIRED, key, sign};
 use crate::life::Conn;
 use crate::mutation::Mutation;
 use crate::plan::Plan;
@@ -35,7 +35,7 @@ pub struct Client {
 impl Client {
     pub fn new(index: usize, plan: &Plan, dice: &mut Dice) -> Client {
         // In some worlds somebody has a text for a key, as older clients may.
-        let who = if dice.chance(5) { 100 } else { plan.first + (index % plan.people) as u8 };
+        let who = if dice.chance(5) { UNPAIRED } else { plan.first + (index % plan.people) as u8 };
         let era = if dice.chance(50) { Era::Room } else { Era::Network };
         let encoding = dice.pick(&Encoding::ALL);
         let is_prover = plan.has_proofs && dice.chance(plan.provers);
@@ -66,7 +66,7 @@ impl World {
         let conn = self.server.place();
         let who = self.clients[c].who;
         let says_so = self.dice.chance(80);
-        let has_header = says_so && who < 100 && self.dice.chance(30);
+        let has_header = says_so && self.dice.chance(30);
         let is_deaf = !self.is_calm && self.dice.chance(self.plan.deaf);
         let header = has_header.then_some(who);
         // Where a proof is required the lists come behind it.
@@ -160,7 +160,7 @@ impl World {
         let is_member = self.journal.now(&room).is_some_and(|record| record.member(who).is_some());
         let name = self.new_name();
         match self.dice.below(10) {
-            0..4 if !is_owner && who < 100 => Ask::Create { key: who, name, is_right: true, grace },
+            0..4 if !is_owner && who != NO_KEY => Ask::Create { key: who, name, is_right: true, grace },
             0..7 if is_member => Ask::Connect { room, key: who, grace },
             _ => Ask::Join { room, key: who, name, is_right: self.dice.chance(90), grace },
         }
@@ -254,7 +254,7 @@ impl World {
             Ask::Resume { token, .. } if self.saboteur.strikes(Mutation::AnyToken, 100) => {
                 payload["resume_token"] = json!(self.tokens[*token].text);
             }
-            Ask::Prove(shown) if shown.key < 100 && self.saboteur.strikes(Mutation::AnyProof, 100) => {
+            Ask::Prove(shown) if shown.key != NO_KEY && self.saboteur.strikes(Mutation::AnyProof, 100) => {
                 if let Some(nonce) = &self.server.conns[&conn].nonce {
                     payload["signature"] = sign(shown.key, nonce).into();
                 }

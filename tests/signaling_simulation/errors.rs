@@ -6,6 +6,7 @@ use hydrogen::dialect::signaling::Proof;
 use std::collections::BTreeSet;
 
 use crate::ask::{Ask, Req, Target};
+use crate::keys::NO_KEY;
 use crate::proofs::Shown;
 use crate::trace::say;
 use crate::world::World;
@@ -57,7 +58,12 @@ impl World {
                 matches!(ask, Ask::Create { .. }) && self.plan.settings.rooms_max == 2
             }
             "Invalid public key format" => {
-                matches!(ask, Ask::Create { key: 100.., .. } | Ask::Prove(Shown { key: 100.., .. }))
+                matches!(
+                    ask,
+                    Ask::Create { key: NO_KEY, .. }
+                        | Ask::Join { key: NO_KEY, .. }
+                        | Ask::Prove(Shown { key: NO_KEY, .. })
+                )
             }
             "Proof of possession required" => self.is_proof_missing(conn, ask, sent),
             "Proof of possession failed" => {

@@ -2,7 +2,7 @@
 //!
 //! Numbers from 51 to 60 are people with a pair of keys, who can prove that it is theirs. Those below
 //! have something that only looks like a key: they are in the worlds in which nobody proves anything.
-//! From 100 on they are no keys, but texts that older clients might state.
+//! So has 100 in all worlds. What is stated as 101 is no key.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,6 +14,12 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 /// The first of those who have a pair of keys.
 pub const FIRST_OF_PAIRS: u8 = 51;
+
+/// Who has something that looks like a key, and nothing to prove it with.
+pub const UNPAIRED: u8 = 100;
+
+/// What is no key, and neither makes nor joins a room.
+pub const NO_KEY: u8 = 101;
 
 /// The secret of the hashes of passwords, and of aliases.
 pub const PEPPER: [u8; 32] = [9; 32];
@@ -35,7 +41,7 @@ static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
 pub fn key(number: u8) -> String {
     match number {
         FIRST_OF_PAIRS..=60 => PAIRS.pairs[usize::from(number - FIRST_OF_PAIRS)].0.clone(),
-        100.. => format!("odd-{number}"),
+        NO_KEY => "garbage".to_owned(),
         _ => STANDARD.encode([number; 32]),
     }
 }
@@ -50,10 +56,10 @@ pub fn number_if_one(key: &str) -> Option<u8> {
     if let Some(number) = PAIRS.numbers.get(key) {
         return Some(*number);
     }
-    match key.strip_prefix("odd-") {
-        Some(number) => number.parse().ok(),
-        None => STANDARD.decode(key).ok().filter(|bytes| bytes.iter().all(|byte| *byte == bytes[0]))?.first().copied(),
+    if key == self::key(NO_KEY) {
+        return Some(NO_KEY);
     }
+    STANDARD.decode(key).ok().filter(|bytes| bytes.iter().all(|byte| *byte == bytes[0]))?.first().copied()
 }
 
 /// What a person answers to a challenge.

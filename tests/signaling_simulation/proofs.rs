@@ -165,7 +165,7 @@ impl World {
     /// Whether a signature is of this connection's nonce, by the key that is stated.
     pub fn is_proof(&self, conn: ConnId, shown: &Shown) -> bool {
         let is_nonce = self.server.conns[&conn].nonce.as_ref() == Some(&shown.nonce);
-        is_nonce && shown.key == shown.signer && shown.key < 100 && !shown.is_spoilt
+        is_nonce && shown.key == shown.signer && !shown.is_spoilt
     }
 
     /// Whether a request is one that proves a key.

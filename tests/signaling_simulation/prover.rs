@@ -5,6 +5,7 @@ use hydrogen::dialect::signaling::Proof;
 
 use crate::ask::Ask;
 use crate::client::Turn;
+use crate::keys::UNPAIRED;
 use crate::proofs::Shown;
 use crate::world::{Token, World};
 
@@ -66,7 +67,7 @@ impl World {
     fn some_proof(&mut self, conn: ConnId, nonce: String) -> Shown {
         let who = self.clients[self.server.conns[&conn].client].who;
         // Who has no pair of keys borrows another's.
-        let signer = if who < 100 { who } else { self.plan.first };
+        let signer = if who < UNPAIRED { who } else { self.plan.first };
         let other = self.plan.first + self.dice.below(self.plan.people) as u8;
         let right = Shown { key: who, signer, nonce, is_spoilt: false };
         match self.dice.below(100) {
@@ -88,7 +89,7 @@ impl World {
             let of = &self.server.conns[&conn];
             let client = &self.clients[of.client];
             let key = of.pinned.unwrap_or(client.who);
-            if let Some(nonce) = of.nonce.clone().filter(|_| client.is_prover && !of.is_proved && key < 100) {
+            if let Some(nonce) = of.nonce.clone().filter(|_| client.is_prover && !of.is_proved && key < UNPAIRED) {
                 self.ask(conn, Ask::Prove(Shown { key, signer: key, nonce, is_spoilt: false }));
             }
         }

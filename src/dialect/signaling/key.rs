@@ -42,8 +42,3 @@ pub(super) fn is_of_small_order(key: &[u8; 32]) -> bool {
     unsigned[31] &= 0x7f;
     SMALL_ORDER.contains(&unsigned)
 }
-
-/// What older clients join with: any text. Its length is bounded where it is read.
-pub(super) fn is_text(key: &str) -> bool {
-    !key.chars().any(char::is_control)
-}
