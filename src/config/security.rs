@@ -54,7 +54,7 @@ impl Security {
                 &[("all", PublicStatus::All), ("local", PublicStatus::Local), ("none", PublicStatus::None)],
                 ("local", PublicStatus::Local),
                 "Who is answered at `/metrics`, `/api/status` and `/stats` without a key: everybody, who asks from \
-                 this machine, or nobody. What came over a proxy, and says so, is not from here.",
+                 this machine, or nobody. What came over a proxy is not from here, if it says so.",
             ),
         }
     }

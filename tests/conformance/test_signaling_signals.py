@@ -218,3 +218,15 @@ async def test_the_objects_that_browsers_make_pass(server):
         assert (await b.note("Offer"))["offer"] == offer
         await a.send("Candidate", {"room_id": room, "destination_id": b.key, "candidate": None})
         assert (await b.note("Candidate"))["candidate"] is None
+
+
+@each_era
+async def test_who_sends_signals_cannot_try_addresses(server, era):
+    """Only the owner who kicks may name a connection by where it comes from."""
+    async with couple(server, era) as (a, b, room):
+        host, port = b.socket.local_address[:2]
+        assert "arget client" in await a.error(*a.signal("Offer", room, f"{host}:{port}", "x"))
+        assert await a.error("Relay", {era.id: room, "destination_id": f"{host}:{port}", "data": "x"}) == "Target client not found"
+        await b.quiet()
+        await a.kick(room, f"{host}:{port}")
+        await b.note("Kicked")

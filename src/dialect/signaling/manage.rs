@@ -27,8 +27,8 @@ impl Signaling {
         if let Err(refusal) = check_owner(room, &caller, self.settings.proof, Refusal::OnlyOwnerKicks) {
             return self.fx.refuse(*caller, refusal);
         }
-        let live = room.find(&target, caller.conn, &caller.key).map(|live| live.key.clone());
-        let key = live.or_else(|| self.aliases.member(&room.record, &target));
+        let live = room.find(&target, caller.conn, &caller.key).or_else(|| room.find_at(&target, caller.conn));
+        let key = live.map(|live| live.key.clone()).or_else(|| self.aliases.member(&room.record, &target));
         let Some(key) = key.filter(|key| *key != room.record.owner) else {
             return self.fx.refuse(*caller, Refusal::NoTarget);
         };

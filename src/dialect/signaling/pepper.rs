@@ -24,7 +24,7 @@ impl Pepper {
         PasswordHash(hmac::sign(&self.0, &bound(room, password)).as_ref().into())
     }
 
-    /// What stands for a key in a room. No hash of a password is made of the same text: a room's id
+    /// What stands for a key in a room: a key by its looks. No hash of a password is made of the same text: a room's id
     /// has no such prefix.
     pub(super) fn alias(&self, room: &str, key: &str) -> Box<str> {
         let text = [b"alias\0", room.as_bytes(), &[0], key.as_bytes()].concat();

@@ -106,7 +106,8 @@ impl Signaling {
         if let Some(turn) = &ice.turn {
             let expires = now.wall.unix_s().saturating_add_unsigned(turn.lifetime.as_secs());
             let who: String = match &connection.key {
-                Some(key) => key.chars().take(16).collect(),
+                // The key itself is not for whoever runs or overhears the TURN server.
+                Some(key) => self.pepper.alias("", key)[..16].into(),
                 None => connection.peer_id(),
             };
             let username = format!("{expires}:{who}");

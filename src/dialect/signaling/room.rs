@@ -152,18 +152,20 @@ impl Room {
         conns.into_iter().filter_map(|conn| self.take_live(conn)).collect()
     }
 
-    /// Who is meant, by the owner of a key, by a connection's id, an address with port, or a key: of several connections
-    /// with one key the latest that is there.
+    /// Who is meant, by the owner of a key, by a connection's id or a key: of several connections with one
+    /// key the latest that is there.
     pub(super) fn find(&self, target: &str, but: ConnId, own: &str) -> Option<&Live> {
         let others = || self.live.iter().rev().filter(move |live| live.conn != but);
         let by_peer = parse_peer_id(target).and_then(|peer| others().find(|live| live.peer == peer));
         by_peer
             .or_else(|| others().find(|live| live.goes_by(target, own) && !live.is_away))
             .or_else(|| others().find(|live| live.goes_by(target, own)))
-            .or_else(|| {
-                let address = canonical(target.parse().ok()?);
-                others().find(|live| canonical(live.address) == address)
-            })
+    }
+
+    /// Whose connection comes from an address with port. Only who may know addresses is answered by it.
+    pub(super) fn find_at(&self, target: &str, but: ConnId) -> Option<&Live> {
+        let address = canonical(target.parse().ok()?);
+        self.live.iter().rev().find(|live| live.conn != but && canonical(live.address) == address)
     }
 
     pub(super) fn person(&self, key: &str) -> Person {

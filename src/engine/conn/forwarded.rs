@@ -8,12 +8,27 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::engine::auth::Network;
-use crate::engine::http::Headers;
+use crate::engine::http::{Head, Headers};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// What proxies write of where a request came from (RFC 7239, RFC 9110 7.6.3, and what was there before them).
-const OF_PROXIES: &[&str] = &[FORWARDED_FOR, "forwarded", "via", "x-real-ip"];
+/// What proxies write of where a request came from (RFC 7239, RFC 9110 7.6.3, and what is in use beside them).
+const OF_PROXIES: &[&str] = &[
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-for",
+    "x-original-host",
+    "x-real-ip",
+];
+
+/// How the names of others begin that do: `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`.
+const FORWARDED: &str = "x-forwarded";
 
 /// The proxies whose word is taken.
 #[derive(Clone, Debug, Default)]
@@ -49,10 +64,28 @@ impl TrustedProxies {
     }
 }
 
-/// Whether a request over a connection from `peer` is from this machine, as far as can be told: what a
-/// proxy passes on that is here, and says so, is from elsewhere, trusted or not.
-pub(super) fn is_local(peer: SocketAddr, headers: &Headers) -> bool {
-    peer.ip().to_canonical().is_loopback() && OF_PROXIES.iter().all(|name| headers.first(name).is_none())
+/// Whether a request over a connection from `peer` is from this machine, as far as can be told. What a
+/// proxy passes on that is here, and says so, is from elsewhere, trusted or not; and so is what asks
+/// for this server by a name in the DNS, as who comes to such a proxy does, and a page that had its
+/// own name point here.
+pub(super) fn is_local(peer: SocketAddr, head: &Head) -> bool {
+    let of_proxy = |name: &[u8]| {
+        let begins = name.get(..FORWARDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED.as_bytes()));
+        begins || OF_PROXIES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    peer.ip().to_canonical().is_loopback()
+        && head.host.as_deref().is_none_or(is_own_name)
+        && !head.headers.iter().any(|(name, _)| of_proxy(name))
+}
+
+/// A loopback address, that of all interfaces, or a name of one label, which nobody else can have; with or
+/// without a port.
+fn is_own_name(host: &str) -> bool {
+    if let Some(address) = parse(host.as_bytes()) {
+        return address.is_loopback() || address.is_unspecified();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    !name.contains('.')
 }
 
 /// An address; some proxies write its port too.
@@ -108,21 +141,39 @@ mod tests {
 
     #[test]
     fn what_came_over_a_proxy_is_not_from_here() {
-        let local = |peer: &str, field: &str| {
-            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n");
+        let local = |peer: &str, host: &str, field: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{field}\r\n");
             let head = parse_head(head.as_bytes(), &HeadLimits::default()).unwrap();
-            is_local(peer.parse().unwrap(), &head.headers)
+            is_local(peer.parse().unwrap(), &head)
         };
-        for peer in ["127.0.0.1:5", "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
-            assert!(local(peer, "") && local(peer, "X-Client-ID: a\r\n"), "{peer}");
+        const HERE: &str = "127.0.0.1:5";
+        for peer in [HERE, "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+            assert!(local(peer, "a", "") && local(peer, "a", "X-Client-ID: a\r\nX-Forward: a\r\n"), "{peer}");
         }
         for peer in ["192.0.2.1:5", "10.0.0.1:5", "[2001:db8::1]:5", "[::ffff:192.0.2.1]:5", "0.0.0.0:5"] {
-            assert!(!local(peer, ""), "{peer}");
+            assert!(!local(peer, "localhost", ""), "{peer}");
         }
-        for field in
-            ["X-Forwarded-For: 127.0.0.1", "x-forwarded-for:", "Forwarded: for=_a", "Via: 1.1 a", "X-Real-IP: ::1"]
+        for name in ["X-Forwarded-For", "x-forwarded-proto", "X-FORWARDED-Host", "Forwarded", "Via", "X-Real-IP"] {
+            assert!(!local(HERE, "a", &format!("{name}: 127.0.0.1\r\n")) && !local(HERE, "a", &format!("{name}:\r\n")));
+        }
+        for host in [
+            "localhost",
+            "localhost:80",
+            "0.0.0.0:80",
+            "[::]:80",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:80",
+            "pi",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(local(HERE, host, ""), "{host}");
+        }
+        for host in
+            ["example.org", "example.org:80", "127.0.0.1.example.org", "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80"]
         {
-            assert!(!local("127.0.0.1:5", &format!("{field}\r\n")), "{field}");
+            assert!(!local(HERE, host, ""), "{host}");
         }
     }
 }

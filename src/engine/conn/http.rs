@@ -172,7 +172,7 @@ impl Connection {
             http.buffer = Vec::new();
         }
         self.timers.clear(TimerKind::Handshake);
-        let is_local = is_local(self.address, &head.headers);
+        let is_local = is_local(self.address, &head);
         cx.requests.push(Request { conn: id, head, identity, is_local });
         Ok(false)
     }

@@ -216,7 +216,7 @@ pub struct Request {
     pub head: super::http::Head,
     /// Who it is, where a credential was presented and good.
     pub identity: Option<Arc<Identity>>,
-    /// It comes from this machine, and over no proxy that says so.
+    /// It comes from this machine, as far as can be told.
     pub is_local: bool,
 }
 

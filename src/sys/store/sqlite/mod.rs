@@ -31,7 +31,8 @@ mod way;
 pub use check::{CheckError, LogReport, Report, check};
 pub use fault::OpenError;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ impl SqliteBackend {
     /// Opens the store in its folder, whatever state it is in, or makes a new one.
     pub fn open(settings: SqliteSettings, now: Wall) -> Result<Opened<SqliteBackend>, OpenError> {
         let path = &settings.path;
-        fs::create_dir_all(path).map_err(|error| OpenError::folder(path, &error))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| OpenError::folder(path, &error))?;
         let lock = lock(&settings)?;
         let mut aside = Aside::new(path, now);
         let known = Known::read(path);

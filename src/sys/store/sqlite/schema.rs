@@ -12,8 +12,9 @@
 //! The tables are made in this order in an empty file, so each always begins on the same page:
 //! a first page that is damaged can be taken from a new store.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -110,9 +111,17 @@ pub(super) fn probe(db: &Connection) -> Result<(), StoreError> {
     set_meta(db, Meta::Probe, count.wrapping_add(1))
 }
 
+/// Makes the file if there is none, for its owner alone, wherever the store is: SQLite would let
+/// everybody read it, and gives its log the same mode. Why it cannot be made SQLite says.
+fn make_private(path: &Path) {
+    // Of a file that is there no descriptor is made: closing one would end the locks on it.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}
+
 /// Opens the file, or makes it, with everything set that the store relies on.
 pub(super) fn connect(path: &Path, settings: &SqliteSettings) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make_private(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.set_prepared_statement_cache_capacity(64);
     // Exclusive before the log, so that there is no shared memory file. A checkpoint is ordered,

@@ -5,6 +5,7 @@ mod damaged;
 mod limits;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -116,6 +117,17 @@ fn the_first_of_two_processes_keeps_the_store() {
     assert!(matches!(&second, super::OpenError::InUse(text) if text.contains("in use by another process")));
     drop(first);
     assert!(SqliteBackend::open(settings(&folder.path()), NOW).is_ok());
+}
+
+#[test]
+fn what_is_kept_is_for_its_owner_alone() {
+    let mut folder = Folder::new();
+    let mut backend = folder.open().backend;
+    backend.commit(&[put("key", "value")], Seq(1), true).unwrap();
+    for (file, expected) in [("", 0o700), ("db", 0o600), ("db-wal", 0o600)] {
+        let mode = fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{file}");
+    }
 }
 
 #[test]
