@@ -372,3 +372,40 @@ async def test_a_hundred_rooms_at_once(server):
             assert a.notes == [] and b.notes == []
 
     await asyncio.gather(*(pair(n) for n in range(100)))
+
+
+async def test_a_table_by_keys_has_who_was_lost_and_comes_back(server):
+    """As GoVPN's clients keep it: who joined is a row, who left is none, and who is connected is online if there is a row."""
+    rows = {}
+
+    def hear(messages):
+        for message in messages:
+            match message.type:
+                case "ComputerJoined":
+                    rows.setdefault(message["public_key"], False)
+                case "ComputerLeft":
+                    rows.pop(message["public_key"], None)
+                case "ComputerConnected" | "ComputerDisconnected" if message["public_key"] in rows:
+                    rows[message["public_key"]] = message.type == "ComputerConnected"
+
+    key, late = random_key(), random_key()
+    async with Peer.open(server, era=NETWORK) as a:
+        room = await a.create()
+        async with Peer.open(server, late, era=NETWORK) as absent:
+            await absent.join(room)
+            await absent.disconnect(room)
+        async with Peer.open(server, key, era=NETWORK) as b:
+            await b.join(room)
+            b.cut()
+            await a.note("ComputerLeft")
+            await a.note("ComputerDisconnected")
+        # Who comes later has not heard of the one that is a member and away.
+        async with Peer.open(server, key, era=NETWORK) as b, Peer.open(server, late, era=NETWORK) as absent:
+            await b.connect(room)
+            await absent.connect(room)
+            await a.sync()
+            hear(a.heard)
+            assert rows == {key: True, late: True}
+            rows.clear()
+            hear(b.heard)
+            assert rows == {a.key: True, late: True}

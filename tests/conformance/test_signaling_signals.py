@@ -230,3 +230,17 @@ async def test_who_sends_signals_cannot_try_addresses(server, era):
         await b.quiet()
         await a.kick(room, f"{host}:{port}")
         await b.note("Kicked")
+
+
+@each_era
+async def test_who_is_named_by_an_alias_is_told_its_own_key(start, era):
+    """So that a client which looks whether a signal is for it finds that it is."""
+    server = start({"Signaling": CONFIG["Signaling"] | {"PeerKeys": "alias"}})
+    async with couple(server, era) as (a, b, room):
+        at_a = a.of_other
+        for kind, type in (("Offer", era.offer), ("Candidate", era.candidate)):
+            await a.ok(*a.signal(kind, room, at_a["public_key"], "x"), "SignalSent")
+            assert (await b.note(type))[era.target] == b.key
+        type, payload = a.signal("Offer", room, at_a["connection_id"], "x")
+        await a.ok(type, payload, "SignalSent")
+        assert (await b.note(era.offer))[era.target] == at_a["connection_id"]

@@ -23,9 +23,10 @@ impl Signaling {
     pub(super) fn on_signal(&mut self, id: &str, caller: Box<Caller>, signal: Signal, rest: Vec<Box<str>>, now: Now) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let found = room.live(caller.conn).and_then(|_| room.find(&signal.target, caller.conn, &caller.key));
-        let Some((to, to_peer, to_key)) = found.map(|live| (live.conn, live.peer, live.key.clone())) else {
-            return self.signal_elsewhere(caller, signal, rest);
-        };
+        let Some(found) = found else { return self.signal_elsewhere(caller, signal, rest) };
+        let (to, to_peer, to_key) = (found.conn, found.peer, found.key.clone());
+        // Who is meant by an alias knows itself by its key.
+        let is_by_alias = *found.shown == *signal.target;
         let (kind, target, from_peer) = (signal.kind, signal.target.clone(), caller.peer);
         let rate = self.settings.signal_bytes.map(|bytes| signal_rate(bytes as u64));
         if let Some(rate) = rate {
@@ -37,7 +38,8 @@ impl Signaling {
         }
         let has_talked = room.talked.contains(&pair(from_peer, to_peer));
         let Some(own) = room.live(caller.conn) else { return };
-        let out = signal.finish(&caller.meta.id, id, own.shown_to(&to_key), &peer_id(from_peer));
+        let to_name: &str = if is_by_alias { &to_key } else { &target };
+        let out = signal.finish(&caller.meta.id, id, own.shown_to(&to_key), &peer_id(from_peer), to_name);
         if kind == SignalKind::Candidate && !has_talked {
             let until = now.mono.after(CANDIDATES_WAIT);
             let held = room.held.entry((from_peer, to_peer)).or_insert_with(|| {

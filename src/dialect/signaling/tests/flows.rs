@@ -249,6 +249,7 @@ fn who_has_another_connection_in_the_room_is_told_of_once_more() {
             assert_eq!((&told[0].payload["connection_id"], &told[1].payload["connection_id"]), (&ids[0], &ids[1]));
             assert_eq!((&told[1].payload["again"], &told[1].payload["polite"]), (&json!(true), &json!(polite)));
             assert_eq!(told[1].payload["public_key"], key(2));
+            assert_eq!(told[1].payload["username"], "u2", "not the newcomer's word for it");
         }
         assert_eq!(scene.kinds(two), ["PeerLeft"], "nobody is told of itself");
         // The latest of three is told of the one before it.

@@ -169,23 +169,22 @@ pub(in crate::dialect::signaling) fn told(notice: &Notice, era: Era) -> SmallVec
     match notice {
         Notice::Joined { room, person, peer, polite } => match era {
             Era::Room => smallvec![newcomer("PeerJoined", room, person, *peer, *polite)],
-            Era::Network => smallvec![
-                computer_notice("ComputerJoined", room, person, *peer, *polite),
-                computer_notice("ComputerConnected", room, person, *peer, *polite),
-            ],
+            Era::Network => computer_comes(room, person, *peer, *polite),
         },
         Notice::Stays { room, person, peer, polite } => {
-            let joined = Notice::Joined { room: room.clone(), person: person.clone(), peer: *peer, polite: *polite };
-            let mut all = told(&joined, era);
+            let mut all = match era {
+                Era::Room => smallvec![peer_notice("PeerJoined", room, person, *peer, *polite, called(person))],
+                Era::Network => computer_comes(room, person, *peer, *polite),
+            };
             for message in &mut all {
                 message.payload.insert_str(1, "\"again\":true,");
             }
             all
         }
-        Notice::Connected { room, person, peer, polite } => smallvec![match era {
-            Era::Room => newcomer("PeerConnected", room, person, *peer, *polite),
-            Era::Network => computer_notice("ComputerConnected", room, person, *peer, *polite),
-        }],
+        Notice::Connected { room, person, peer, polite } => match era {
+            Era::Room => smallvec![newcomer("PeerConnected", room, person, *peer, *polite)],
+            Era::Network => computer_comes(room, person, *peer, *polite),
+        },
         Notice::Left { room, key, peer, lost } => {
             let mut all = smallvec![who(era.pick("PeerLeft", "ComputerLeft"), era, room, key, *peer)];
             if *lost && era == Era::Network {
@@ -236,7 +235,15 @@ pub(in crate::dialect::signaling) fn told(notice: &Notice, era: Era) -> SmallVec
 
 fn newcomer(name: &'static str, room: &str, person: &Person, peer: u64, polite: bool) -> Message {
     // Who comes is told of those who are there under one name, as ever.
-    let username = if polite { "Peer" } else { person.called.as_deref().unwrap_or(&person.name) };
+    peer_notice(name, room, person, peer, polite, if polite { "Peer" } else { called(person) })
+}
+
+/// The name of the day, or the one that is kept.
+fn called(person: &Person) -> &str {
+    person.called.as_deref().unwrap_or(&person.name)
+}
+
+fn peer_notice(name: &'static str, room: &str, person: &Person, peer: u64, polite: bool, username: &str) -> Message {
     message(
         name,
         [
@@ -247,6 +254,15 @@ fn newcomer(name: &'static str, room: &str, person: &Person, peer: u64, polite: 
             ("polite", json!(polite)),
         ],
     )
+}
+
+/// The later era's clients put into their table who joined, and set online who is in it. So they are
+/// told both whenever somebody comes: of one that was lost they were told that it left.
+fn computer_comes(room: &str, person: &Person, peer: u64, polite: bool) -> SmallVec<[Message; 2]> {
+    smallvec![
+        computer_notice("ComputerJoined", room, person, peer, polite),
+        computer_notice("ComputerConnected", room, person, peer, polite),
+    ]
 }
 
 fn computer_notice(name: &'static str, room: &str, person: &Person, peer: u64, polite: bool) -> Message {

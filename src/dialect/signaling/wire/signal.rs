@@ -22,7 +22,9 @@ pub(in crate::dialect::signaling) struct Signal {
     pub room: Box<str>,
     /// To whom: a connection's id or a key.
     pub target: Box<str>,
-    /// The sender's fields but for those that the server writes, without the braces.
+    /// The field in which that stood.
+    target_name: &'static str,
+    /// The sender's fields but for that one and those that the server writes, without the braces.
     body: Box<str>,
 }
 
@@ -41,13 +43,8 @@ impl Signal {
             ["destination_id", "target_id", "target_public_key"],
             ["target_public_key", "destination_id", "target_id"],
         );
-        let mut target = Box::default();
-        for name in targets {
-            if fields.has(name) {
-                target = fields.text(name, KEY_BYTES)?;
-                break;
-            }
-        }
+        let target_name = targets.into_iter().find(|name| fields.has(name)).unwrap_or(targets[0]);
+        let target = fields.text(target_name, KEY_BYTES)?;
         let (data, data_max) = match kind {
             SignalKind::Offer => (era.pick("offer", "sdp"), SDP_BYTES),
             SignalKind::Answer => (era.pick("answer", "sdp"), SDP_BYTES),
@@ -63,20 +60,29 @@ impl Signal {
             return Err(Bad);
         }
         let mut body = String::new();
-        for (key, raw) in fields.iter().filter(|(key, _)| !is_written(key)) {
+        let is_passed_on = |key: &str| !is_written(key) && !key.eq_ignore_ascii_case(target_name);
+        for (key, raw) in fields.iter().filter(|(key, _)| is_passed_on(key)) {
             push_field(&mut body, key, raw.get());
         }
         if body.len() > data_max + SIGNAL_REST_BYTES {
             return Err(Bad);
         }
-        Ok(Signal { kind, era, room, target, body: body.into() })
+        Ok(Signal { kind, era, room, target, target_name, body: body.into() })
     }
 
-    /// What the peer gets.
-    pub(in crate::dialect::signaling) fn finish(self, id: &str, room: &str, key: &str, sender: &str) -> SignalOut {
-        let mut payload = String::with_capacity(self.body.len() + 2 * key.len() + 128);
+    /// What the peer gets, who knows itself as `to`.
+    pub(in crate::dialect::signaling) fn finish(
+        self,
+        id: &str,
+        room: &str,
+        key: &str,
+        sender: &str,
+        to: &str,
+    ) -> SignalOut {
+        let mut payload = String::with_capacity(self.body.len() + 2 * key.len() + to.len() + 160);
         payload.push('{');
         payload.push_str(&self.body);
+        push_field(&mut payload, self.target_name, &quote(to));
         let quoted = quote(key);
         push_field(&mut payload, "public_key", &quoted);
         push_field(&mut payload, "sender_public_key", &quoted);
