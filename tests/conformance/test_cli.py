@@ -118,3 +118,12 @@ def test_help_and_version(server):
     for args in (["--help"], ["serve", "--help"], ["key", "create", "--help"], ["--version"]):
         assert "hydrogen" in server.cli(*args).stdout.lower()
     assert 0 < server.cli("fly", check=False).returncode < 101
+
+
+@pytest.mark.parametrize("scenario", ["rpc", "fanout", "guaranteed", "signal", "signal --rooms 4"])
+async def test_the_load_generator_finds_no_fault(start, scenario):
+    server = start({"Signaling": {"Enabled": True, "RateLimit": {"Requests": 0}, "SignalBytesPerSecond": 0}})
+    done = await aside(server, "bench", *scenario.split(), "-c", "6", "-d", "0.3", "--json", "--url", server.ws_url)
+    report = json.loads(done.stdout)
+    assert report["messages"] > 0 and report["refusal"] is None and report["set_up"]["failed"] == 0, report
+    assert not any(report["faults"].values()), report["faults"]

@@ -18,8 +18,6 @@ pub struct Seat {
     pub room: usize,
     /// Whether the connection opens the room, or joins it.
     pub is_owner: bool,
-    /// The number of the other connection in the room.
-    pub peer: usize,
 }
 
 impl Layout {
@@ -43,14 +41,14 @@ impl Layout {
     /// Where a connection is: the room that it enters first, and the other if there is one.
     pub fn seats(self, number: usize) -> (Seat, Option<Seat>) {
         let Some(place) = number.checked_sub(2 * self.pairs) else {
-            return (Seat { room: number / 2, is_owner: number.is_multiple_of(2), peer: number ^ 1 }, None);
+            return (Seat { room: number / 2, is_owner: number.is_multiple_of(2) }, None);
         };
         let (three, place) = (place / 3, place % 3);
-        let (owner, room) = (2 * self.pairs + 3 * three, self.pairs + 2 * three);
+        let room = self.pairs + 2 * three;
         if place < 2 {
-            return (Seat { room: room + place, is_owner: true, peer: owner + 2 }, None);
+            return (Seat { room: room + place, is_owner: true }, None);
         }
-        let seat = |index| Seat { room: room + index, is_owner: false, peer: owner + index };
+        let seat = |index| Seat { room: room + index, is_owner: false };
         (seat(0), Some(seat(1)))
     }
 
@@ -146,10 +144,9 @@ mod tests {
             let mut lanes = BTreeSet::new();
             for (room, [owner, guest]) in rooms(connections, count).into_iter().enumerate() {
                 let (seat, none) = layout.seats(owner);
-                prop_assert!(none.is_none() && (seat.room, seat.peer) == (room, guest));
+                prop_assert!(none.is_none() && seat.room == room);
                 let (first, second) = layout.seats(guest);
                 let other = [Some(first), second].into_iter().flatten().find(|seat| seat.room == room).unwrap();
-                prop_assert_eq!(other.peer, owner);
                 prop_assert_eq!((seat.lane(), seat.source()), (other.source(), other.lane()));
                 prop_assert!(lanes.insert(seat.lane()) && lanes.insert(other.lane()));
             }
@@ -160,7 +157,9 @@ mod tests {
                 }
             }
             prop_assert!(thread_of.iter().all(|thread| *thread < threads));
-            prop_assert!((0..connections).all(|number| thread_of[number] == thread_of[layout.seats(number).0.peer]));
+            for [owner, guest] in rooms(connections, count) {
+                prop_assert_eq!(thread_of[owner], thread_of[guest]);
+            }
         }
     }
 

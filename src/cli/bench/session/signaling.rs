@@ -2,7 +2,7 @@
 //!
 //! Who opens which room and who joins it is [`Layout`]'s; a guest of two rooms joins one after the other. Envelopes
 //! are written with their payload as an object, so that they come back like that, and a stamp in them is found
-//! without decoding.
+//! without decoding. A peer is named as the server names it when it tells of it: that may be an alias.
 
 use std::sync::Arc;
 
@@ -63,16 +63,19 @@ pub struct Signaling {
 #[derive(Debug)]
 struct Place {
     seat: Seat,
-    peer_key: String,
     /// The room's id, once it is there.
     room: Option<Arc<str>>,
+    /// What the server calls the peer, once it is there.
+    peer: Option<Box<str>>,
+    /// Payloads that wait for it: no more than may be under way.
+    early: Vec<Box<[u8]>>,
 }
 
 impl Signaling {
     /// Before the upgrade. `number` is the connection's number within the run.
     pub fn new(rooms: Arc<Rooms>, run: u16, number: usize) -> Signaling {
         let (first, second) = rooms.layout().seats(number);
-        let place = |seat: Seat| Place { seat, peer_key: key(run, seat.peer), room: None };
+        let place = |seat: Seat| Place { seat, room: None, peer: None, early: Vec::new() };
         let second = second.map(|seat| Box::new(place(seat)));
         Signaling { rooms, key: key(run, number), place: place(first), second }
     }
@@ -106,9 +109,13 @@ impl Signaling {
             ear.heard.push(Heard::Message(stamp));
         } else if is(br#""type":"Error""#) {
             ear.refused(None, message);
+        } else if is(br#""type":"PeerJoined""#) {
+            self.on_peer(message, out);
         } else if let Some(place) = self.vacant() {
             if is(br#""type":"RoomCreated""#) || is(br#""type":"RoomJoined""#) {
-                let Some(room) = room_of(message) else { return ear.refused(None, message) };
+                let Some(room) = field(message, br#""room_id":""#).map(Arc::<str>::from) else {
+                    return ear.refused(None, message);
+                };
                 let seat = place.seat;
                 place.room = Some(room.clone());
                 if seat.is_owner {
@@ -124,13 +131,26 @@ impl Signaling {
         }
     }
 
+    /// The peer of a room is there, and what waited for it goes.
+    fn on_peer(&mut self, message: &[u8], out: &mut Outbox) {
+        let (room, peer) = (field(message, br#""room_id":""#), field(message, br#""public_key":""#));
+        let mut places = std::iter::once(&mut self.place).chain(self.second.as_deref_mut());
+        let Some(place) = places.find(|place| place.room.as_deref() == room && room.is_some()) else { return };
+        place.peer = peer.map(Into::into);
+        let (early, lane) = (std::mem::take(&mut place.early), place.seat.lane());
+        for payload in early {
+            self.signal(&payload, lane, out);
+        }
+    }
+
     /// An offer, or an answer, to the peer of the room that the lane belongs to.
-    pub fn signal(&self, payload: &[u8], lane: u32, out: &mut Outbox) {
-        let place = match &self.second {
+    pub fn signal(&mut self, payload: &[u8], lane: u32, out: &mut Outbox) {
+        let place = match &mut self.second {
             Some(second) if second.seat.lane() == lane => second,
-            Some(_) | None => &self.place,
+            Some(_) | None => &mut self.place,
         };
         let Some(room) = &place.room else { return };
+        let Some(peer) = &place.peer else { return place.early.push(payload.into()) };
         let (kind, field): (&[u8], &[u8]) =
             if place.seat.is_owner { (b"Offer", b"offer") } else { (b"Answer", b"answer") };
         out.frame(
@@ -143,7 +163,7 @@ impl Signaling {
                 br#"","public_key":""#,
                 self.key.as_bytes(),
                 br#"","destination_id":""#,
-                place.peer_key.as_bytes(),
+                peer.as_bytes(),
                 br#"",""#,
                 field,
                 br#"":""#,
@@ -162,11 +182,11 @@ fn key(run: u16, number: usize) -> String {
     STANDARD.encode(bytes)
 }
 
-fn room_of(message: &[u8]) -> Option<Arc<str>> {
-    const FIELD: &[u8] = br#""room_id":""#;
-    let from = memmem::find(message, FIELD)? + FIELD.len();
+/// The text behind this beginning of a field.
+fn field<'m>(message: &'m [u8], beginning: &[u8]) -> Option<&'m str> {
+    let from = memmem::find(message, beginning)? + beginning.len();
     let length = memchr::memchr(b'"', &message[from..])?;
-    std::str::from_utf8(&message[from..from + length]).ok().map(Arc::from)
+    std::str::from_utf8(&message[from..from + length]).ok()
 }
 
 #[cfg(test)]
@@ -226,14 +246,27 @@ mod tests {
         assert_eq!(ear.heard, [Heard::Settled]);
 
         let payload = Payload::new(Payload::MIN).stamped(Stamp::default()).to_vec();
-        for (session, lane, room, kind, peer) in
-            [(&guest, 1, "left", "Answer", 0), (&guest, 3, "right", "Answer", 1), (&right, 2, "right", "Offer", 2)]
-        {
+        let joined = |room: &str, peer: &str| {
+            let payload = format!(r#"{{"public_key":"{peer}","room_id":"{room}"}}"#);
+            format!(r#"{{"message_id":"","type":"PeerJoined","payload":{payload}}}"#).into_bytes()
+        };
+        guest.on_message(&joined("right", "the right one"), &mut out, &mut ear);
+        guest.on_message(&joined("left", "the left one"), &mut out, &mut ear);
+        right.signal(&payload, 2, &mut out);
+        assert!(sent(&mut out).is_empty(), "nobody is there yet");
+        right.on_message(&joined("right", "the guest"), &mut out, &mut ear);
+        let text = sent(&mut out);
+        assert!(text.contains("Offer") && text.contains(r#""destination_id":"the guest""#), "{text}");
+        for (is_guest, lane, room, kind, peer) in [
+            (true, 1, "left", "Answer", "the left one"),
+            (true, 3, "right", "Answer", "the right one"),
+            (false, 2, "right", "Offer", "the guest"),
+        ] {
+            let session = if is_guest { &mut guest } else { &mut right };
             session.signal(&payload, lane, &mut out);
             let text = sent(&mut out);
-            let destination = format!(r#""destination_id":"{}""#, key(7, peer));
             assert!(text.contains(&format!(r#""room_id":"{room}""#)) && text.contains(kind), "{text}");
-            assert!(text.contains(&destination), "{text}");
+            assert!(text.contains(&format!(r#""destination_id":"{peer}""#)), "{text}");
         }
     }
 }

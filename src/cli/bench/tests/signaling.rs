@@ -81,8 +81,16 @@ impl House {
                     return stream.write_all(&text_frame(r#"{"message_id":"1","type":"Error"}"#)).ok();
                 }
                 let room = room()?;
+                let joined = |key: &str| {
+                    let payload = json!({"room_id": format!("room{room}"), "public_key": shown(key)});
+                    text_frame(&json!({"message_id": "", "type": "PeerJoined", "payload": payload}).to_string())
+                };
+                let (owner, its_stream) = &mut self.rooms[room][0];
+                its_stream.write_all(&joined(&key)).ok()?;
+                stream.write_all(&answer("RoomJoined", room)).ok()?;
+                stream.write_all(&joined(owner)).ok()?;
                 self.rooms[room].push((key, stream.try_clone().ok()?));
-                stream.write_all(&answer("RoomJoined", room)).ok()
+                Some(())
             }
             kind @ ("Offer" | "Answer") => {
                 let room = room()?;
@@ -95,7 +103,7 @@ impl House {
 
     fn signal(&mut self, room: usize, sender: String, message: &Value, wrong: Wrong) -> Option<()> {
         let payload = &message["payload"];
-        let (_, peer) = self.rooms[room].iter_mut().find(|(key, _)| payload["destination_id"] == key.as_str())?;
+        let (_, peer) = self.rooms[room].iter_mut().find(|(key, _)| payload["destination_id"] == shown(key))?;
         let frame = text_frame(&message.to_string());
         let way = self.ways.entry((room, sender)).or_default();
         way.count += 1;
@@ -110,6 +118,11 @@ impl House {
             Wrong::Nothing | Wrong::Loses5th | Wrong::TakesOneRoom => Some(()),
         }
     }
+}
+
+/// What members are told of a key: not the key.
+fn shown(key: &str) -> String {
+    format!("alias of {key}")
 }
 
 /// Of five connections two share a room, and three have two.
