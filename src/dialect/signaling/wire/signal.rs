@@ -62,7 +62,8 @@ impl Signal {
         let mut body = String::new();
         let is_passed_on = |key: &str| !is_written(key) && !key.eq_ignore_ascii_case(target_name);
         for (key, raw) in fields.iter().filter(|(key, _)| is_passed_on(key)) {
-            push_field(&mut body, key, raw.get());
+            push_name(&mut body, key);
+            body.push_str(raw.get());
         }
         if body.len() > data_max + SIGNAL_REST_BYTES {
             return Err(Bad);
@@ -79,15 +80,20 @@ impl Signal {
         sender: &str,
         to: &str,
     ) -> SignalOut {
-        let mut payload = String::with_capacity(self.body.len() + 2 * key.len() + to.len() + 160);
+        let mut payload = String::with_capacity(self.body.len() + 2 * key.len() + to.len() + 192);
         payload.push('{');
         payload.push_str(&self.body);
-        push_field(&mut payload, self.target_name, &quote(to));
-        let quoted = quote(key);
-        push_field(&mut payload, "public_key", &quoted);
-        push_field(&mut payload, "sender_public_key", &quoted);
-        push_field(&mut payload, "sender_id", &quote(sender));
-        push_field(&mut payload, self.era.id(), &quote(room));
+        let written = [
+            (self.target_name, to),
+            ("public_key", key),
+            ("sender_public_key", key),
+            ("sender_id", sender),
+            (self.era.id(), room),
+        ];
+        for (name, text) in written {
+            push_name(&mut payload, name);
+            push_quoted(&mut payload, text);
+        }
         payload.push('}');
         let name = match self.kind {
             SignalKind::Offer => self.era.pick("Offer", "SdpOffer"),
@@ -105,15 +111,38 @@ fn is_written(key: &str) -> bool {
     WRITTEN.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
-fn push_field(out: &mut String, key: &str, raw: &str) {
+/// Begins a field, behind others or as the first.
+fn push_name(out: &mut String, name: &str) {
     if !out.is_empty() && !out.ends_with('{') {
         out.push(',');
     }
-    out.push_str(&quote(key));
+    push_quoted(out, name);
     out.push(':');
-    out.push_str(raw);
 }
 
-fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+fn push_quoted(out: &mut String, text: &str) {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
+    if is_plain {
+        // So are keys, ids and the names of fields, and nothing is made beside.
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_reads_as_it_was(text in "\\PC*|[ -~]*|[\\x00-\\x7f]*") {
+            let mut out = String::new();
+            push_quoted(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
 }
