@@ -183,7 +183,7 @@ impl Signaling {
                 "SignalBytesPerSecond",
                 0..=GIB,
                 128 * KIB,
-                "Bytes of signals from one peer to another in a second, and twice as many at once. 0: any number.",
+                "Bytes of signals from one peer to another in a second, and twice as many at once. Each counts 384 bytes besides. 0: any number.",
             ))
             .filter(|bytes| *bytes > 0),
             relay: r.section("Relay", "Data of peers that find no direct path, through this server.", read_relay),
@@ -228,11 +228,15 @@ fn read_password_limit(r: &mut Reader<'_, '_>) -> Option<Allowance> {
 fn read_relay(r: &mut Reader<'_, '_>) -> Relay {
     let mut bytes = |name, default, doc| Some(r.bytes(name, 0..=GIB, default, doc)).filter(|bytes| *bytes > 0);
     Relay {
-        bytes_per_minute: bytes("BytesPerMinute", MIB, "Bytes that one connection may relay in a minute. 0: none."),
+        bytes_per_minute: bytes(
+            "BytesPerMinute",
+            MIB,
+            "Bytes that one connection may relay in a minute. Each message counts 384 besides. 0: none.",
+        ),
         room_bytes_per_minute: bytes(
             "RoomBytesPerMinute",
             8 * MIB,
-            "Bytes that may be relayed in one room in a minute. 0: none.",
+            "Bytes that may be relayed in one room in a minute, counted in the same way for each who gets them. 0: none.",
         ),
     }
 }

@@ -14,7 +14,8 @@ from harness.signaling import CONFIG, ERAS, NETWORK, Message, Peer, couple, open
 
 EACH_SHAPE = True
 TURN_SECRET = "north-of-the-river"
-QUOTA = 4096
+# Four messages of 1,000 bytes, with what the server writes into each.
+QUOTA = 4 * (1002 + 384)
 CONFIG = {
     "Signaling": CONFIG["Signaling"] | {
         "GraceSeconds": 2,
@@ -246,6 +247,15 @@ async def test_the_relay_has_a_quota(server):
         await b.quiet()
         await b.send("Relay", {"room_id": room, "data": "the other has its own"})
         await a.note("Relay")
+
+
+async def test_what_is_relayed_and_says_nothing_counts_too(server):
+    async with couple(server) as (a, b, room):
+        for _ in range(100):
+            await a.send("Relay", {"room_id": room, "data": ""})
+        await a.sync(), await b.sync()
+        assert b.order.count("Relay") == QUOTA // (2 + 384)
+        assert sum(note.type == "Error" for note in a.notes) == 100 - QUOTA // (2 + 384)
 
 
 async def test_a_room_has_a_quota_of_its_own(start):

@@ -57,6 +57,16 @@ async def test_space_and_unknown_fields_are_no_matter(server, encoding, payload)
         assert (await a.ok("Ping", payload, "Ping", encoding=encoding))["client_timestamp"] == 7
 
 
+async def test_base64_may_be_folded(server):
+    """As encoders of mail do, and decoders of Go let pass."""
+    async with Peer.open(server) as a:
+        for folded in (base64.encodebytes(b'{"timestamp": "%s"}' % (b"x" * 200)).decode(), "e3\r\n0=\n"):
+            id = a.new_id()
+            answer = a.expect(id)
+            await a.text(json.dumps({"message_id": id, "type": "Ping", "payload": folded}))
+            assert (await asyncio.wait_for(answer, 5)).encoding == "base64"
+
+
 async def test_a_null_in_base64_is_an_empty_object(server):
     async with Peer.open(server) as a:
         assert (await a.ok("Ping", "null", "Ping"))["client_timestamp"] is None

@@ -62,6 +62,8 @@ TABLES = {
     "Disconnect": [
         ({}, "Not connected to any {noun}"),
         ({"id": ""}, "Not connected to any {noun}"),
+        ({"id": "{room}"}, "Not connected to this {noun}"),
+        ({"id": "{nowhere}"}, "Not connected to this {noun}"),
     ],
     "Leave": [
         ({}, "Not connected to any {noun}"),

@@ -244,3 +244,23 @@ async def test_who_is_named_by_an_alias_is_told_its_own_key(start, era):
         type, payload = a.signal("Offer", room, at_a["connection_id"], "x")
         await a.ok(type, payload, "SignalSent")
         assert (await b.note(era.offer))[era.target] == at_a["connection_id"]
+
+
+@pytest.mark.parametrize("wrong", ['"sdp":{"a":[1]},"SDP":"x"', '"sdp":"%s","Sdp":"x"' % ("x" * 60_000), '"sdp":7,"sDP":null'])
+async def test_what_another_spelling_hides_is_not_passed_on(server, wrong):
+    """Peers look for one spelling, and must find nothing that the server did not look at."""
+    async with couple(server, NETWORK) as (a, b, room):
+        await a.send("SdpOffer", '{"target_public_key":"%s",%s}' % (b.key, wrong))
+        offer = await b.note("SdpOffer")
+        assert [name for name in offer.payload if name.lower() == "sdp"] != [] and "sdp" not in offer.payload
+        assert len(offer.raw) < 2000
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_line_breaks_between_fields_stay_with_who_wrote_them(server, encoding):
+    """A message of the server is one line: `Message` looks at each."""
+    async with couple(server) as (a, b, room):
+        for peer in (a, b):
+            await peer.request("Ping", '{\n"timestamp":\r\n[1,\n2]}', encoding=encoding)
+        await a.send("Offer", '{"destination_id":"%s",\n"offer":{\r\n"type": "offer",\n"sdp":"a\\nb"\n}}' % b.key, encoding=encoding)
+        assert (await b.note("Offer"))["offer"] == {"type": "offer", "sdp": "a\nb"}

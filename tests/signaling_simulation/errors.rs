@@ -138,7 +138,7 @@ impl World {
             "Sender public key not found" => of.pinned.is_none(),
             "Relay is not enabled" => matches!(ask, Ask::Relay(_)) && self.plan.settings.relay.room_bytes.is_none(),
             "Relay quota exceeded" => {
-                matches!(ask, Ask::Relay(_)) && self.plan.settings.relay.room_bytes.is_some_and(|bytes| bytes < 1000)
+                matches!(ask, Ask::Relay(_)) && self.plan.settings.relay.room_bytes.is_some_and(|bytes| bytes < 10_000)
             }
             "Resume token is not valid" => self.is_token_bad(conn, ask, sent),
             "Unknown message type" => matches!(ask, Ask::Unknown),

@@ -70,7 +70,7 @@ impl Plan {
             grace: dice.pick(&[S(0), S(3), S(30), S(30), S(30)]),
             relay: match dice.below(4) {
                 0 => RelayLimit { connection_bytes: None, room_bytes: None },
-                1 => RelayLimit { connection_bytes: Some(60), room_bytes: Some(100) },
+                1 => RelayLimit { connection_bytes: Some(1200), room_bytes: Some(2000) },
                 _ => SignalingSettings::default().relay,
             },
             // What is throttled by bytes is not simulated.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Signaling;
+use super::limits::MESSAGE_BYTES;
 use super::meter::Rate;
 use super::peer::{Caller, Say};
 use super::wire::{Notice, Refusal, Reply};
@@ -77,7 +78,8 @@ impl Signaling {
         if to.is_empty() && !target.is_empty() {
             return self.fx.refuse(caller, Refusal::NoTarget);
         }
-        if quota.is_none_or(|quota| !room.relayed.take((data.len() * to.len()) as u64, quota, now.mono)) {
+        let bytes = (data.len() + MESSAGE_BYTES) * to.len();
+        if quota.is_none_or(|quota| !room.relayed.take(bytes as u64, quota, now.mono)) {
             self.counters.inc(Metric::SIGNALING_RELAY_REFUSED);
             return self.fx.refuse(caller, Refusal::RelayQuota);
         }

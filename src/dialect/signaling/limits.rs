@@ -43,6 +43,9 @@ pub(super) const CANDIDATE_BYTES_HELD: usize = 256 * 1024;
 pub(super) const MOVES: Rate = Rate { burst: 512, period: Duration::from_secs(60) };
 /// The time whose signals one peer may send another at once.
 pub(super) const SIGNAL_BURST: Duration = Duration::from_secs(2);
+/// What a message counts besides what its sender wrote into it: the keys, ids and envelope that the
+/// server writes, so that many that say little are not for nothing.
+pub(super) const MESSAGE_BYTES: usize = 384;
 /// How long they wait.
 pub(super) const CANDIDATES_WAIT: Duration = Duration::from_secs(5);
 /// Signals that wait for who is away.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::Signaling;
 use super::conn::{Busy, Connection};
-use super::limits::MOVES;
+use super::limits::{MESSAGE_BYTES, MOVES};
 use super::peer::{Ask, Meta, Op, Say};
 use super::record::worker_of_owner;
 use super::settings::Proof;
@@ -173,7 +173,7 @@ impl Signaling {
             Err(refusal) => return self.refuse(conn, &meta, &refusal),
         };
         let quota = super::meter::Rate { burst: bytes as u64, period: super::inside::MINUTE };
-        if !connection.relayed.take(data.len() as u64, quota, now.mono) {
+        if !connection.relayed.take((data.len() + MESSAGE_BYTES) as u64, quota, now.mono) {
             self.counters.inc(Metric::SIGNALING_RELAY_REFUSED);
             return self.refuse(conn, &meta, &Refusal::RelayQuota);
         }
@@ -237,11 +237,10 @@ impl Connection {
 
     /// The room that is named, or the current one.
     fn room_of(&self, named: Option<&str>) -> Result<Box<str>, Refusal> {
-        let current = self.current().ok_or(Refusal::NotInAny)?;
         match named {
             Some(room) if !self.is_in(room) => Err(Refusal::NotInThis),
             Some(room) => Ok(room.into()),
-            None => Ok(current.into()),
+            None => self.current().map(Into::into).ok_or(Refusal::NotInAny),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Signaling;
 use super::limits::{
-    CANDIDATE_BYTES_HELD, CANDIDATES_HELD, CANDIDATES_WAIT, SDP_BYTES, SIGNAL_BURST, SIGNAL_REST_BYTES,
+    CANDIDATE_BYTES_HELD, CANDIDATES_HELD, CANDIDATES_WAIT, MESSAGE_BYTES, SDP_BYTES, SIGNAL_BURST, SIGNAL_REST_BYTES,
 };
 use super::meter::Rate;
 use super::peer::Caller;
@@ -15,7 +15,8 @@ use crate::base::{Metric, Now};
 
 /// One signal of the largest goes through at any rate.
 fn signal_rate(bytes_per_second: u64) -> Rate {
-    let burst = (bytes_per_second * SIGNAL_BURST.as_secs()).max(2 * (SDP_BYTES + SIGNAL_REST_BYTES) as u64);
+    let burst =
+        (bytes_per_second * SIGNAL_BURST.as_secs()).max(2 * (SDP_BYTES + SIGNAL_REST_BYTES + MESSAGE_BYTES) as u64);
     Rate { burst, period: Duration::from_secs_f64(burst as f64 / bytes_per_second as f64) }
 }
 
@@ -31,7 +32,7 @@ impl Signaling {
         let rate = self.settings.signal_bytes.map(|bytes| signal_rate(bytes as u64));
         if let Some(rate) = rate {
             let sent = room.sent.entry((from_peer, to_peer)).or_default();
-            if !sent.take(signal.weight() as u64, rate, now.mono) {
+            if !sent.take((signal.weight() + MESSAGE_BYTES) as u64, rate, now.mono) {
                 self.counters.inc(Metric::RATE_LIMITED);
                 return self.fx.refuse(*caller, Refusal::RateLimited);
             }

@@ -203,7 +203,8 @@ fn who_goes_and_comes_back_is_told_of_each_time_and_once() {
         assert_eq!(scene.kinds(a), ["PeerJoined"]);
         assert_eq!(scene.kinds(b), ["PeerJoined"; 3]);
         assert_eq!(scene.ask(b, "DisconnectRoom", &json!({})).payload, json!({"room_id": room}));
-        assert_eq!(scene.error(b, "DisconnectRoom", &json!({"room_id": room})), "Not connected to any room");
+        assert_eq!(scene.error(b, "DisconnectRoom", &json!({"room_id": room})), "Not connected to this room");
+        assert_eq!(scene.error(b, "DisconnectRoom", &json!({})), "Not connected to any room");
         assert_eq!(scene.kinds(a), ["PeerDisconnected"]);
         let connect = json!({"room_id": room, "public_key": key(2), "username": "User"});
         assert_eq!(scene.ask(b, "ConnectRoom", &connect).payload, json!({"room_id": room, "room_name": "r"}));

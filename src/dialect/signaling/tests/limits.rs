@@ -156,7 +156,7 @@ fn messages_have_a_rate_and_those_beyond_it_their_answer() {
 #[test]
 fn the_relay_has_quotas_by_connection_and_by_room() {
     for workers in [1, 2] {
-        let relay = RelayLimit { connection_bytes: Some(3000), room_bytes: Some(10_000) };
+        let relay = RelayLimit { connection_bytes: Some(4000), room_bytes: Some(12_000) };
         let mut scene = Scene::new(workers, SignalingSettings { relay, ..loose() });
         let (a, b, c) = (scene.open(), scene.open(), scene.open());
         let room = scene.room(a, 1);
@@ -182,6 +182,17 @@ fn the_relay_has_quotas_by_connection_and_by_room() {
         let nobody = json!({"room_id": room, "data": "x", "destination_id": "nobody"});
         assert_eq!(scene.error(a, "Relay", &nobody), "Target client not found");
     }
+    // What says nothing is not for nothing.
+    let relay = RelayLimit { connection_bytes: Some(4000), room_bytes: Some(12_000) };
+    let mut scene = Scene::new(1, SignalingSettings { relay, ..loose() });
+    let (a, b) = (scene.open(), scene.open());
+    let room = scene.room(a, 1);
+    scene.join(b, &room, 2);
+    scene.read(b);
+    for _ in 0..30 {
+        scene.send(a, "", "Relay", &json!({"data": ""}));
+    }
+    assert_eq!(scene.kinds(b), ["Relay"; 10]);
     let relay = RelayLimit { connection_bytes: None, room_bytes: Some(1) };
     let mut scene = Scene::new(1, SignalingSettings { relay, ..loose() });
     let a = scene.open();

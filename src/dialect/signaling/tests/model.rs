@@ -225,11 +225,10 @@ impl Model {
 
     fn room_of(&self, conn: ConnId, named: Option<&str>) -> Result<String, String> {
         let own = &self.conns[&conn].rooms;
-        let current = own.last().ok_or("Not connected to any room")?;
         match named {
             Some(id) if own.iter().any(|room| room == id) => Ok(id.to_owned()),
             Some(_) => Err("Not connected to this room".into()),
-            None => Ok(current.clone()),
+            None => own.last().cloned().ok_or_else(|| "Not connected to any room".into()),
         }
     }
 
@@ -343,7 +342,7 @@ impl Model {
 
     pub fn offer(&mut self, conn: ConnId, named: Option<&str>, who: u8) -> Refused {
         let own = self.conns[&conn].rooms.clone();
-        self.room_of(conn, named)?;
+        self.room_of(conn, named.filter(|_| !own.is_empty()))?;
         let rooms: Vec<String> = own.into_iter().filter(|room| named.is_none_or(|named| named == room)).collect();
         let find = |id: &String| {
             let live = &self.rooms[id].live;

@@ -82,7 +82,8 @@ fn from_string(string: Cow<'_, str>) -> Option<(Payload<'_>, Option<Encoding>)> 
     if string.is_empty() {
         return Some((Payload::Missing, None));
     }
-    let decoded = STANDARD.decode(string.as_bytes()).ok().map(String::from_utf8);
+    // Line breaks are no part of it: some encoders fold, and Go's decoder does not mind.
+    let decoded = STANDARD.decode(without_breaks(string.as_bytes())).ok().map(String::from_utf8);
     if let Some(Ok(text)) = &decoded
         && is_object_or_null(text)
     {
@@ -96,6 +97,14 @@ fn from_string(string: Cow<'_, str>) -> Option<(Payload<'_>, Option<Encoding>)> 
         return Some((Payload::Bad, Some(Encoding::Base64)));
     }
     serde_json::from_str::<IgnoredAny>(&string).ok().map(|_| (Payload::Bad, Some(Encoding::Text)))
+}
+
+fn without_breaks(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    match text.iter().any(is_break) {
+        true => text.iter().copied().filter(|byte| !is_break(byte)).collect::<Vec<u8>>().into(),
+        false => text.into(),
+    }
 }
 
 fn is_object_or_null(text: &str) -> bool {

@@ -62,9 +62,13 @@ impl<'a> Fields<'a> {
         self.raw(name).is_some_and(|raw| raw.get() == "true")
     }
 
-    /// All of them, in their order.
+    /// Those that count, in their order: whoever reads them looks for one case, and must not find
+    /// what was not looked at here.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (&**key, *value))
+        self.0.iter().enumerate().filter_map(|(place, (key, value))| {
+            let is_last = !self.0[place + 1..].iter().any(|(later, _)| later.eq_ignore_ascii_case(key));
+            is_last.then_some((&**key, *value))
+        })
     }
 }
 
@@ -92,6 +96,15 @@ impl<'de> Deserialize<'de> for Fields<'de> {
         }
 
         from.deserialize_map(Reader)
+    }
+}
+
+/// JSON without line breaks: outside of its strings they mean nothing, and in them there are none. A
+/// message is one line.
+pub(super) fn on_one_line(json: &str) -> Cow<'_, str> {
+    match json.contains(['\n', '\r']) {
+        true => json.replace(['\n', '\r'], " ").into(),
+        false => json.into(),
     }
 }
 

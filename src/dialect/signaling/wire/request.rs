@@ -1,7 +1,7 @@
 //! Requests, as they are asked for in either era.
 
 use super::envelope::Payload;
-use super::fields::{Bad, Fields, is_string};
+use super::fields::{Bad, Fields, is_string, on_one_line};
 use super::{Era, Kind, Refusal, Signal};
 use crate::base::Secret;
 use crate::dialect::signaling::limits::{KEY_BYTES, NAME_BYTES, RELAY_BYTES, ROOM_NAME_BYTES};
@@ -129,7 +129,8 @@ fn read(kind: Kind, era: Era, fields: &Fields<'_>) -> Result<Request, Bad> {
         Kind::Kick => Request::Kick { room: room()?, target: target(fields)? },
         Kind::Rename => Request::Rename { room: room()?, name: fields.text(era.name(), ROOM_NAME_BYTES)? },
         Kind::Ping => {
-            Request::Ping { timestamp: fields.raw("timestamp").map_or("null", serde_json::value::RawValue::get).into() }
+            let timestamp = fields.raw("timestamp").map_or("null", serde_json::value::RawValue::get);
+            Request::Ping { timestamp: on_one_line(timestamp).into() }
         }
         Kind::Rooms => Request::Rooms { key: key()? },
         Kind::ClientInfo => Request::ClientInfo { key: key()?, name: fields.text("client_name", NAME_BYTES)? },

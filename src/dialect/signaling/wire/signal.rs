@@ -1,7 +1,7 @@
 //! Offers, answers and candidates: what is passed on is what was sent, with the sender written by
 //! the server.
 
-use super::fields::{Bad, Fields, is_description, is_string, is_whole};
+use super::fields::{Bad, Fields, is_description, is_string, is_whole, on_one_line};
 use super::{Era, SignalOut};
 use crate::dialect::signaling::limits::{CANDIDATE_BYTES, KEY_BYTES, SDP_BYTES, SIGNAL_REST_BYTES};
 
@@ -63,7 +63,7 @@ impl Signal {
         let is_passed_on = |key: &str| !is_written(key) && !key.eq_ignore_ascii_case(target_name);
         for (key, raw) in fields.iter().filter(|(key, _)| is_passed_on(key)) {
             push_name(&mut body, key);
-            body.push_str(raw.get());
+            body.push_str(&on_one_line(raw.get()));
         }
         if body.len() > data_max + SIGNAL_REST_BYTES {
             return Err(Bad);
