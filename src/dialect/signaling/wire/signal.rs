@@ -4,6 +4,7 @@
 use super::fields::{Bad, Fields, is_description, is_string, is_whole, on_one_line};
 use super::{Era, SignalOut};
 use crate::dialect::signaling::limits::{CANDIDATE_BYTES, KEY_BYTES, SDP_BYTES, SIGNAL_REST_BYTES};
+use crate::engine::wire::push_json_string;
 
 /// The three kinds of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(in crate::dialect::signaling) struct Signal {
     /// The field in which that stood.
     target_name: &'static str,
     /// The sender's fields but for that one and those that the server writes, without the braces.
-    body: Box<str>,
+    body: Box<[u8]>,
 }
 
 /// Fields that only the server writes.
@@ -59,11 +60,11 @@ impl Signal {
         if fields.raw(data).is_some_and(|raw| raw.get().len() > data_max) {
             return Err(Bad);
         }
-        let mut body = String::new();
+        let mut body = Vec::new();
         let is_passed_on = |key: &str| !is_written(key) && !key.eq_ignore_ascii_case(target_name);
         for (key, raw) in fields.iter().filter(|(key, _)| is_passed_on(key)) {
             push_name(&mut body, key);
-            body.push_str(&on_one_line(raw.get()));
+            body.extend_from_slice(on_one_line(raw.get()).as_bytes());
         }
         if body.len() > data_max + SIGNAL_REST_BYTES {
             return Err(Bad);
@@ -80,9 +81,9 @@ impl Signal {
         sender: &str,
         to: &str,
     ) -> SignalOut {
-        let mut payload = String::with_capacity(self.body.len() + 2 * key.len() + to.len() + 192);
-        payload.push('{');
-        payload.push_str(&self.body);
+        let mut payload = Vec::with_capacity(self.body.len() + 2 * key.len() + to.len() + 192);
+        payload.push(b'{');
+        payload.extend_from_slice(&self.body);
         let written = [
             (self.target_name, to),
             ("public_key", key),
@@ -92,9 +93,10 @@ impl Signal {
         ];
         for (name, text) in written {
             push_name(&mut payload, name);
-            push_quoted(&mut payload, text);
+            push_json_string(&mut payload, text);
         }
-        payload.push('}');
+        payload.push(b'}');
+        let payload = String::from_utf8(payload).expect("UTF-8"); // It is made of texts alone.
         let name = match self.kind {
             SignalKind::Offer => self.era.pick("Offer", "SdpOffer"),
             SignalKind::Answer => self.era.pick("Answer", "SdpAnswer"),
@@ -112,37 +114,10 @@ fn is_written(key: &str) -> bool {
 }
 
 /// Begins a field, behind others or as the first.
-fn push_name(out: &mut String, name: &str) {
-    if !out.is_empty() && !out.ends_with('{') {
-        out.push(',');
+fn push_name(out: &mut Vec<u8>, name: &str) {
+    if !matches!(out.last(), None | Some(b'{')) {
+        out.push(b',');
     }
-    push_quoted(out, name);
-    out.push(':');
-}
-
-fn push_quoted(out: &mut String, text: &str) {
-    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
-    if is_plain {
-        // So are keys, ids and the names of fields, and nothing is made beside.
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        out.push_str(&serde_json::Value::from(text).to_string());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn what_is_quoted_reads_as_it_was(text in "\\PC*|[ -~]*|[\\x00-\\x7f]*") {
-            let mut out = String::new();
-            push_quoted(&mut out, &text);
-            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
-        }
-    }
+    push_json_string(out, name);
+    out.push(b':');
 }

@@ -1,6 +1,6 @@
 //! What is found damaged: it is written aside as it was, taken from its place, and reported.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
 use super::heads::{Head, Heads};
+use super::make_folder;
 use super::row::{self, Bad};
 use super::schema::end_sum;
 use crate::base::Wall;
@@ -40,7 +41,7 @@ impl Aside {
             let name = if count == 0 { self.stamp.clone() } else { format!("{}-{count}", self.stamp) };
             let folder = self.folder.join(name);
             if !folder.exists() {
-                fs::create_dir_all(&folder)?;
+                make_folder(&folder)?;
                 return Ok(folder);
             }
             count += 1;
@@ -90,7 +91,7 @@ impl Aside {
         let file = match &mut self.file {
             Some(file) => file,
             empty => {
-                fs::create_dir_all(&self.folder)?;
+                make_folder(&self.folder)?;
                 let path = self.folder.join(format!("{}.ndjson", self.stamp));
                 empty.insert(File::options().append(true).create(true).open(path)?)
             }

@@ -32,8 +32,9 @@ pub use check::{CheckError, LogReport, Report, check};
 pub use fault::OpenError;
 
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,11 +100,16 @@ pub struct SqliteBackend {
     _lock: File,
 }
 
+/// Makes a folder that its owner alone looks into.
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 impl SqliteBackend {
     /// Opens the store in its folder, whatever state it is in, or makes a new one.
     pub fn open(settings: SqliteSettings, now: Wall) -> Result<Opened<SqliteBackend>, OpenError> {
         let path = &settings.path;
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| OpenError::folder(path, &error))?;
+        make_folder(path).map_err(|error| OpenError::folder(path, &error))?;
         let lock = lock(&settings)?;
         let mut aside = Aside::new(path, now);
         let known = Known::read(path);
